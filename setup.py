@@ -1,0 +1,60 @@
+"""Compile ext/NAME.pyx into imuposture._ext.NAME; everything else is declared in pyproject.toml."""
+
+import os
+import sys
+import sysconfig
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# Named, not globbed: a file missing from the sdist must fail the build, not give a wheel without a core.
+# Value: C files linked into the module, then the headers and .pxd it includes.
+MODULES = {
+    "alignment": ([], []),
+    "calibration": ([], ["ext/spatial.h"]),
+    "filtering": ([], []),
+    "fusion": (
+        ["ext/fusion_baseline.c", "ext/fusion_avx2.c", "ext/fusion_avx512.c"],
+        ["ext/fusion.h", "ext/fusion_step.h", "ext/fusion_lanes.h"],
+    ),
+    "heading": ([], ["ext/spatial.h", "ext/pair_filter.h"]),
+    "kinematics": ([], ["ext/spatial.h"]),
+    "movements": ([], []),
+    "tallies": ([], []),
+}
+DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))
+# abi3 wheels serve every later CPython; the free-threaded build has no stable ABI yet and gets its own wheel.
+ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED") and not DEBUG
+# -ffp-contract=off and no SLP vectoriser: gcc's SLP pass emits fused multiply-adds in spite of the former, and
+# the rows must have the same bits on every machine. Never -ffast-math (NaN marks gaps), never -march=native.
+GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-tree-slp-vectorize", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else GNU_FLAGS
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"imuposture._ext.{name}",
+                [f"ext/{name}.pyx", *sources],
+                # depends= also carries the .pyx and headers into the sdist, where cythonize has swapped sources for C
+                depends=[f"ext/{name}.pyx", *sources, *headers],
+                include_dirs=["ext"],
+                extra_compile_args=FLAGS,
+                define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+                py_limited_api=ABI3,
+            )
+            for name, (sources, headers) in MODULES.items()
+        ],
+        include_path=["ext"],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": DEBUG,
+            "wraparound": False,
+            "initializedcheck": DEBUG,
+            "cdivision": not DEBUG,
+            "freethreading_compatible": True,
+        },
+    ),
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+)
