@@ -12,10 +12,10 @@ from setuptools import Extension, setup
 MODULES = {
     "alignment": ([], []),
     "calibration": ([], ["ext/spatial.h"]),
-    "filtering": ([], []),
+    "filtering": ([], ["ext/spatial.h"]),
     "fusion": (
-        ["ext/fusion_baseline.c", "ext/fusion_avx2.c", "ext/fusion_avx512.c"],
-        ["ext/fusion.h", "ext/fusion_step.h", "ext/fusion_lanes.h"],
+        [f"ext/fusion_{part}.c" for part in ("levels", "scalar", "sse2", "avx2_pair", "avx2", "avx512")],
+        [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")],
     ),
     "heading": ([], ["ext/spatial.h", "ext/pair_filter.h"]),
     "kinematics": ([], ["ext/spatial.h"]),

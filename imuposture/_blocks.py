@@ -18,6 +18,7 @@ __all__ = [
     "ROLES",
     "Event",
     "Figure",
+    "FlagArray",
     "FloatArray",
     "HeadingBlock",
     "ImuBlock",

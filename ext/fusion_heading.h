@@ -1,0 +1,120 @@
+/* One row of the magnetometer's part of the filter (VQF, sections on heading correction and magnetic disturbance
+ * rejection): an angle `delta` about the vertical that turns x to the east and y to the north.
+ *
+ * The inclination never depends on the magnetometer. A field is trusted while its norm and dip are those of the
+ * reference; a candidate that stands long enough in motion becomes the new reference. */
+#ifndef IMUPOSTURE_FUSION_HEADING_H
+#define IMUPOSTURE_FUSION_HEADING_H
+
+#include "fusion_step.h"
+
+/* Norm and dip look like `expected`. */
+INLINE Mask alike(const FusionTuning *tuning, const Lane field[2], const Lane expected[2])
+{
+    Mask norm = magnitude(field[0] - expected[0]) < tuning->field_norm_tolerance * expected[0];
+    Mask dip = magnitude(field[1] - expected[1]) < fill(tuning->field_dip_tolerance);
+    return norm & dip;
+}
+
+/* Let `reference` follow the field where the mask says so. */
+INLINE void follow(const FusionTuning *tuning, Mask mask, const Lane field[2], Lane reference[2])
+{
+    for (int i = 0; i < 2; ++i)
+        reference[i] = choose(mask, reference[i] + tuning->field_gain * (field[i] - reference[i]), reference[i]);
+}
+
+/* Is this the field we know? It has to look so for a while before it is trusted again. */
+INLINE void judge_field(State *state, const FusionTuning *tuning, const Lane field[2])
+{
+    Mask known = alike(tuning, field, state->reference);
+    state->undisturbed_time = choose(known, state->undisturbed_time + tuning->period, fill(0.0));
+    Mask trusted = known & (state->undisturbed_time >= fill(tuning->field_undisturbed_time));
+    follow(tuning, trusted, field, state->reference);
+    state->disturbed = choose(trusted, fill(0.0), choose(known, state->disturbed, fill(1.0)));
+}
+
+/* Is there another field, the same for long enough while the sensor turned? Then it is the new reference. */
+INLINE void judge_candidate(State *state, const FusionTuning *tuning, const Lane field[2], const Lane still[3])
+{
+    Mask same = alike(tuning, field, state->candidate);
+    Mask turning = same & (dot(still, still) >= fill(tuning->field_min_rate_squared));
+    state->candidate_time += choose(turning, fill(tuning->period), fill(0.0));
+    follow(tuning, same, field, state->candidate);
+
+    Mask first = state->reference[0] <= fill(0.0);
+    Lane needed = choose(first, fill(tuning->field_first_time), fill(tuning->field_new_time));
+    Mask accepted = same & (state->disturbed > fill(0.0)) & (state->candidate_time >= needed);
+    for (int i = 0; i < 2; ++i) {
+        state->reference[i] = choose(accepted, state->candidate[i], state->reference[i]);
+        state->candidate[i] = choose(same, state->candidate[i], field[i]);
+    }
+    state->candidate_time = choose(same, state->candidate_time, fill(0.0));
+    state->disturbed = choose(accepted, fill(0.0), state->disturbed);
+    state->undisturbed_time = choose(accepted, fill(tuning->field_undisturbed_time), state->undisturbed_time);
+}
+
+/* The share of the disagreement to take over: none while a disturbance is short, less while it lasts, and at the
+ * start 1/N of the N-th row, the mean, so that the heading is there at once. */
+INLINE Lane heading_gain(State *state, const FusionTuning *tuning, int settled)
+{
+    Mask disturbed = state->disturbed > fill(0.0);
+    Mask patient = state->reject_time <= fill(tuning->field_reject_time);
+    Lane slow = choose(patient, fill(0.0), fill(tuning->heading_gain / tuning->field_reject_factor));
+    Lane gain = choose(disturbed, slow, fill(tuning->heading_gain));
+
+    Lane longer = choose(patient, state->reject_time + tuning->period, state->reject_time);
+    Lane shorter = state->reject_time - tuning->field_reject_factor * tuning->period;
+    shorter = choose(shorter > fill(0.0), shorter, fill(0.0));
+    state->reject_time = choose(disturbed, longer, shorter);
+
+    if (!settled) {
+        Lane start = state->start_gain;
+        gain = choose(gain < start, start, gain);
+        start = start / (start + 1.0);
+        state->start_gain = choose(start * tuning->heading_tau < fill(tuning->period), fill(0.0), start);
+    }
+    return gain;
+}
+
+/* Into -pi to pi, from at most one turn outside. */
+INLINE Lane wrapped(Lane angle)
+{
+    angle = choose(angle > fill(PI), angle - 2.0 * PI, angle);
+    return choose(angle < fill(-PI), angle + 2.0 * PI, angle);
+}
+
+/* One row: magnetometer in, heading moved on. `quat` is S -> E without magnetometer. */
+INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane mag[3], const Lane still[3],
+                       const Lane quat[4], int settled)
+{
+    Lane earth[3], field[2];
+    if (!settled)
+        state->field_rows += 1.0;
+    rotate(quat, mag, earth);
+    Lane level_squared = earth[0] * earth[0] + earth[1] * earth[1];
+    field[0] = root(level_squared + earth[2] * earth[2]);
+    field[1] = -arctangent(earth[2], root(level_squared));
+    smooth(&tuning->field_low_pass, state->field, field, 2, state->field_rows, settled);
+    judge_field(state, tuning, field);
+    judge_candidate(state, tuning, field, still);
+
+    Lane off = wrapped(arctangent(earth[0], earth[1]) - state->delta);
+    state->delta = wrapped(state->delta + heading_gain(state, tuning, settled) * off);
+}
+
+/* The same, but a row without a measurement (NaN or zeros) changes nothing. */
+INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane mag[3], const Lane still[3],
+                         const Lane quat[4], int settled)
+{
+    State before;
+    Lane squared = dot(mag, mag);
+    Mask there = squared > fill(0.0); /* NaN is not */
+    int partial = !all(there);
+    if (partial)
+        before = *state;
+    turn_north(state, tuning, mag, still, quat, settled);
+    if (partial)
+        keep(state, &before, there);
+}
+
+#endif

@@ -1,0 +1,100 @@
+/* Rotations and the few transcendental functions on the path of rows.
+ *
+ * No libm: sin or atan2 of another C library, or of the same one on another processor, may differ in the last bit,
+ * and a row must have the same bits everywhere. sqrt is exact by IEEE 754 and therefore allowed. The polynomials are the minimax
+ * kernels of fdlibm (Sun Microsystems 1993), evaluated in one fixed order; errors stay below 2 units in the last place.
+ *
+ * Quaternions are w-first. A rotation matrix is nine doubles, row by row.
+ */
+#ifndef IMUPOSTURE_SPATIAL_H
+#define IMUPOSTURE_SPATIAL_H
+
+#include <math.h>
+
+#define SPATIAL_PI 3.14159265358979311600
+#define SPATIAL_DEG (180.0 / SPATIAL_PI)
+
+/* Arctangent of y / x in the right quadrant, rad; 0 for (0, 0), NaN for NaN. Odd in y to the last bit. */
+static inline double spatial_atan2(double y, double x) {
+    double ay = fabs(y), ax = fabs(x);
+    double high = ay > ax ? ay : ax, low = ay > ax ? ax : ay;
+    int beyond = low > 0.41421356237309503 * high; /* tan(pi/8): one reduction keeps |u| below it */
+    double numerator = beyond ? low - high : low, denominator = beyond ? low + high : high;
+    double u = numerator / (denominator > 0.0 || denominator != denominator ? denominator : 1.0);
+    double z = u * u;
+    double p = 1.62858201153657823623e-02;
+    p = -3.65315727442169155270e-02 + z * p;
+    p = 4.97687799461593236017e-02 + z * p;
+    p = -5.83357013379057348645e-02 + z * p;
+    p = 6.66107313738753120669e-02 + z * p;
+    p = -7.69187620504482999495e-02 + z * p;
+    p = 9.09088713343650656196e-02 + z * p;
+    p = -1.11111104054623557880e-01 + z * p;
+    p = 1.42857142725034663711e-01 + z * p;
+    p = -1.99999999998764832476e-01 + z * p;
+    p = 3.33333333333329318027e-01 + z * p;
+    double angle = u - u * (z * p);
+    angle = beyond ? 0.78539816339744827900 + angle : angle;
+    angle = ay > ax ? 1.57079632679489655800 - angle : angle;
+    angle = x < 0.0 ? SPATIAL_PI - angle : angle;
+    angle = y < 0.0 ? -angle : angle;
+    return x != x || y != y ? x + y : angle;
+}
+
+/* Arcsine, rad; arguments a rounding error beyond +-1 count as +-1. */
+static inline double spatial_asin(double s) {
+    double rest = (1.0 - s) * (1.0 + s);
+    return spatial_atan2(s, rest > 0.0 ? sqrt(rest) : (s != s ? s : 0.0));
+}
+
+/* Sine and cosine of an angle of moderate size (|angle| < 1e5 rad). */
+static inline void spatial_sincos(double angle, double *sine, double *cosine) {
+    double turns = angle * 0.63661977236758138243;
+    double quarter = (double)(long long)(turns + (turns < 0.0 ? -0.5 : 0.5));
+    double r = (angle - quarter * 1.57079632673412561417e+00) - quarter * 6.07710050650619224932e-11;
+    double z = r * r;
+    double s = 1.58969099521155010221e-10;
+    s = -2.50507602534068634195e-08 + z * s;
+    s = 2.75573137070700676789e-06 + z * s;
+    s = -1.98412698298579493134e-04 + z * s;
+    s = 8.33333333332248946124e-03 + z * s;
+    s = -1.66666666666666324348e-01 + z * s;
+    s = r + r * (z * s);
+    double c = -1.13596475577881948265e-11;
+    c = 2.08757232129817482790e-09 + z * c;
+    c = -2.75573143513906633035e-07 + z * c;
+    c = 2.48015872894767294178e-05 + z * c;
+    c = -1.38888888888741095749e-03 + z * c;
+    c = 4.16666666666666019037e-02 + z * c;
+    c = 1.0 - 0.5 * z + z * (z * c);
+    int quadrant = (int)((long long)quarter & 3);
+    *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
+    *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
+}
+
+/* Angle brought into (-pi, pi]. */
+static inline double spatial_wrap(double angle) {
+    double sine, cosine;
+    spatial_sincos(angle, &sine, &cosine);
+    return spatial_atan2(sine, cosine);
+}
+
+/* Rotation matrix of a unit quaternion. */
+static inline void spatial_matrix(const double q[4], double r[9]) {
+    double w = q[0], x = q[1], y = q[2], z = q[3];
+    r[0] = 1.0 - 2.0 * (y * y + z * z); r[1] = 2.0 * (x * y - w * z);       r[2] = 2.0 * (x * z + w * y);
+    r[3] = 2.0 * (x * y + w * z);       r[4] = 1.0 - 2.0 * (x * x + z * z); r[5] = 2.0 * (y * z - w * x);
+    r[6] = 2.0 * (x * z - w * y);       r[7] = 2.0 * (y * z + w * x);       r[8] = 1.0 - 2.0 * (x * x + y * y);
+}
+
+static inline double spatial_dot(const double a[3], const double b[3]) {
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+static inline void spatial_cross(const double a[3], const double b[3], double out[3]) {
+    out[0] = a[1] * b[2] - a[2] * b[1];
+    out[1] = a[2] * b[0] - a[0] * b[2];
+    out[2] = a[0] * b[1] - a[1] * b[0];
+}
+
+#endif

@@ -1,0 +1,190 @@
+"""Rows counted, summed and timed in the order in which they come (compiled half of imuposture/metrics).
+
+Sums run row by row, so that a figure has the same bits however the rows were cut into blocks; percentiles come from
+fixed fine histograms, so that a day needs no more memory than a minute. Shapes are checked by the Python half.
+"""
+
+from libc.math cimport fabs, isfinite, isnan
+
+
+cdef extern from "spatial.h" nogil:
+    double spatial_atan2(double y, double x) noexcept
+
+
+def arctangent(double y, double x):
+    """Return the angle of (x, y) in rad, with the same bits on every machine."""
+    return spatial_atan2(y, x)
+
+
+def add(
+    const double[::1] x,
+    const double[::1] sd,
+    const unsigned char[::1] keep,
+    const double[::1] limits,
+    const double[::1] signs,
+    double dead_band,
+    double width,
+    double[::1] sums,
+    long long[::1] counts,
+    long long[::1] bins,
+):
+    """Add rows to a tally.
+
+    x, sd    (n,)      value and its standard deviation; rows that are NaN or not kept are passed over
+    keep     (n,)      0 or 1
+    limits, signs (m,) row i counts the values beyond limits[i] in the direction signs[i] (+1 above, -1 below)
+    sums     (4,)      values, standard deviations, values above dead_band less it, values below -dead_band likewise
+    counts   (4 + m,)  values, finite standard deviations, above dead_band, below -dead_band, beyond each limit
+    bins     (2k + 1,) values by size; bin k is centred on 0 and ``width`` wide, the outer two take all beyond
+    """
+    with nogil:
+        _add(x, sd, keep, limits, signs, dead_band, width, sums, counts, bins)
+
+
+cdef void _add(
+    const double[::1] x,
+    const double[::1] sd,
+    const unsigned char[::1] keep,
+    const double[::1] limits,
+    const double[::1] signs,
+    double dead_band,
+    double width,
+    double[::1] sums,
+    long long[::1] counts,
+    long long[::1] bins,
+) noexcept nogil:
+    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2
+    cdef double value
+    for row in range(x.shape[0]):
+        value = x[row]
+        if not keep[row] or isnan(value):
+            continue
+        sums[0] += value
+        counts[0] += 1
+        if isfinite(sd[row]):
+            sums[1] += sd[row]
+            counts[1] += 1
+        if value > dead_band:
+            sums[2] += value - dead_band
+            counts[2] += 1
+        elif value < -dead_band:
+            sums[3] += -value - dead_band
+            counts[3] += 1
+        for k in range(limits.shape[0]):
+            if signs[k] * value > signs[k] * limits[k]:
+                counts[4 + k] += 1
+        bins[middle + _bin(value, width, middle)] += 1
+
+
+cdef inline Py_ssize_t _bin(double value, double width, Py_ssize_t most) noexcept nogil:
+    """Nearest bin, halves away from zero: mirrored values fall into mirrored bins."""
+    cdef double place = fabs(value) / width + 0.5
+    cdef Py_ssize_t k = most if place >= most else <Py_ssize_t>place
+    return k if value >= 0.0 else -k
+
+
+def bouts(
+    const double[::1] time,
+    const double[:, ::1] angles,
+    double tolerance,
+    double shortest,
+    double[:, ::1] state,
+    double[:, ::1] found,
+    Py_ssize_t[::1] count,
+):
+    """Find stretches in which no angle leaves a band of twice ``tolerance``; stop early when ``found`` is full.
+
+    time    (n,)      s
+    angles  (n, c)    degrees; a row whose first angle is NaN ends a stretch, other NaN are passed over
+    state   (c + 1, 2) lowest and highest of each angle, then start and latest row of the stretch; NaN at first
+    found   (m, 2)    overwritten: start and end of the stretches of at least ``shortest`` s
+    count   (2,)      overwritten: rows consumed and stretches found
+    """
+    with nogil:
+        _bouts(time, angles, tolerance, shortest, state, found, count)
+
+
+cdef void _bouts(
+    const double[::1] time,
+    const double[:, ::1] angles,
+    double tolerance,
+    double shortest,
+    double[:, ::1] state,
+    double[:, ::1] found,
+    Py_ssize_t[::1] count,
+) noexcept nogil:
+    cdef Py_ssize_t row = 0, c, channels = angles.shape[1]
+    cdef bint left
+    count[1] = 0
+    while row < time.shape[0] and count[1] < found.shape[0]:
+        left = isnan(angles[row, 0])
+        for c in range(channels):
+            _widen(angles[row, c], state[c])
+            left = left or state[c, 1] - state[c, 0] > 2.0 * tolerance
+        if left:
+            if state[channels, 1] - state[channels, 0] >= shortest:
+                found[count[1], 0] = state[channels, 0]
+                found[count[1], 1] = state[channels, 1]
+                count[1] += 1
+            for c in range(channels):
+                state[c, 0] = angles[row, c]
+                state[c, 1] = angles[row, c]
+            state[channels, 0] = time[row]
+        if isnan(state[channels, 0]):
+            state[channels, 0] = time[row]
+        state[channels, 1] = time[row]
+        if isnan(angles[row, 0]):
+            state[channels, 0] = state[channels, 1] = angles[row, 0]
+        row += 1
+    count[0] = row
+
+
+cdef inline void _widen(double value, double[::1] band) noexcept nogil:
+    if value < band[0] or isnan(band[0]):
+        band[0] = value
+    if value > band[1] or isnan(band[1]):
+        band[1] = value
+
+
+def epochs(
+    const long long[::1] index,
+    const double[::1] activity,
+    const double[::1] lean,
+    double[::1] state,
+    double[:, ::1] found,
+):
+    """Sum rows of an epoch; return the number of finished epochs written to ``found``.
+
+    index           (n,)   epoch a row belongs to, not falling
+    activity, lean  (n,)   rows where either is NaN are passed over
+    state           (4,)   epoch (-1 at first), rows, sum of activity, sum of |lean|; overwritten
+    found           (m, 4) the same of finished epochs; m is at least the number of different values of ``index``
+    """
+    cdef Py_ssize_t n
+    with nogil:
+        n = _epochs(index, activity, lean, state, found)
+    return n
+
+
+cdef Py_ssize_t _epochs(
+    const long long[::1] index,
+    const double[::1] activity,
+    const double[::1] lean,
+    double[::1] state,
+    double[:, ::1] found,
+) noexcept nogil:
+    cdef Py_ssize_t row, k, n = 0
+    for row in range(index.shape[0]):
+        if index[row] != state[0]:
+            if state[0] >= 0.0:
+                for k in range(4):
+                    found[n, k] = state[k]
+                n += 1
+            state[0] = index[row]
+            for k in range(1, 4):
+                state[k] = 0.0
+        if not (isnan(activity[row]) or isnan(lean[row])):
+            state[1] += 1.0
+            state[2] += activity[row]
+            state[3] += fabs(lean[row])
+    return n

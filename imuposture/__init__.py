@@ -1,0 +1,76 @@
+"""Two motion sensors on a back: spinal angles, left/right balance, and how sure they are.
+
+The names below are the public ones; each loads its module when it is first used, so that ``import imuposture`` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from imuposture._errors import (
+        CalibrationError,
+        ConfigError,
+        ImuPostureError,
+        PluginError,
+        RecordingError,
+        SessionError,
+        SignalError,
+    )
+    from imuposture.acquisition.simulation import Person, SensorModel, Simulation, simulate
+    from imuposture.fusion import Parameters, orientation
+    from imuposture.output import Result, open_sessions
+    from imuposture.pipeline import Config, Pipeline, process
+
+_HOME = {
+    "CalibrationError": "_errors",
+    "Config": "pipeline",
+    "ConfigError": "_errors",
+    "ImuPostureError": "_errors",
+    "Parameters": "fusion",
+    "Person": "acquisition.simulation",
+    "Pipeline": "pipeline",
+    "PluginError": "_errors",
+    "RecordingError": "_errors",
+    "Result": "output",
+    "SensorModel": "acquisition.simulation",
+    "SessionError": "_errors",
+    "SignalError": "_errors",
+    "Simulation": "acquisition.simulation",
+    "open_sessions": "output",
+    "orientation": "fusion",
+    "process": "pipeline",
+    "simulate": "acquisition.simulation",
+}
+
+__all__ = [
+    "CalibrationError",
+    "Config",
+    "ConfigError",
+    "ImuPostureError",
+    "Parameters",
+    "Person",
+    "Pipeline",
+    "PluginError",
+    "RecordingError",
+    "Result",
+    "SensorModel",
+    "SessionError",
+    "SignalError",
+    "Simulation",
+    "open_sessions",
+    "orientation",
+    "process",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'imuposture' has no attribute {name!r}")
+    return getattr(import_module(f"imuposture.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,19 @@
+import numpy as np
+from numpy.typing import NDArray
+
+from imuposture._blocks import FlagArray, FloatArray
+
+def unwrap(
+    ticks: FloatArray,
+    wrap: float,
+    tick_s: float,
+    shift_s: float,
+    period: float,
+    window: float,
+    restart: float,
+    clock: FloatArray,
+    times: FloatArray,
+    kept: FlagArray,
+    counts: NDArray[np.int64],
+) -> None: ...
+def lay_grid(times: FloatArray, period: float, last: float, grid: FloatArray) -> int: ...

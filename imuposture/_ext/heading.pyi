@@ -1,0 +1,21 @@
+from imuposture._blocks import FlagArray, FloatArray
+
+class PairFilter:
+    def __init__(self, settings: FloatArray) -> None: ...
+    @staticmethod
+    def members() -> int: ...
+    def states(self) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
+    def push(
+        self,
+        upper_quat: FloatArray,
+        lower_quat: FloatArray,
+        upper_gyr: FloatArray,
+        lower_gyr: FloatArray,
+        smooth: FloatArray,
+        upper_bias: FloatArray,
+        lower_bias: FloatArray,
+        stance: FlagArray,
+        delta: FloatArray,
+        sd: FloatArray,
+        state: FlagArray,
+    ) -> None: ...

@@ -1,0 +1,126 @@
+"""Parquet columns of numbers, streamed batch by batch with their page checksums verified."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from imuposture._blocks import FloatArray
+from imuposture._errors import RecordingError
+from imuposture.acquisition.readers.table import MAX_ROWS
+from imuposture.acquisition.readers.text import safe_text
+
+__all__ = ["PARQUET_MAGIC", "ParquetTable", "batches", "column_names", "numbers", "opened_parquet"]
+
+PARQUET_MAGIC = b"PAR1"
+BATCH_ROWS = 65_536
+_MAX_FOOTER_ELEMENTS = 1_000_000  # a real footer has a few thousand strings and containers
+
+
+def opened_parquet(path: Path) -> parquet.ParquetFile:
+    """Open a file and check its size and names before any page is read.
+
+    Raises
+    ------
+    RecordingError
+        If it is no whole Parquet file, has too many rows (a small file can unpack to billions), or a column twice.
+    """
+    try:
+        file = parquet.ParquetFile(
+            path,
+            page_checksum_verification=True,
+            thrift_string_size_limit=_MAX_FOOTER_ELEMENTS,
+            thrift_container_size_limit=_MAX_FOOTER_ELEMENTS,
+        )
+        names = file.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _broken(path, error) from None
+    if file.metadata.num_rows > MAX_ROWS:
+        raise RecordingError(f"{safe_text(path)}: {file.metadata.num_rows} rows; at most {MAX_ROWS} are read. Split it")
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(names) <= 1024 else names[:1]
+    if twice:
+        raise RecordingError(f"{safe_text(path)}: column {safe_text(twice[0], 60)} is there twice; keep the right one")
+    return file
+
+
+def column_names(path: Path) -> list[str]:
+    """Name the columns of a Parquet file."""
+    with opened_parquet(path) as file:
+        return list(file.schema_arrow.names)
+
+
+@dataclass(slots=True)
+class ParquetTable:
+    """Chosen columns of a Parquet file."""
+
+    path: Path
+    columns: Sequence[str]
+    rows: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        with opened_parquet(self.path) as file:
+            self.rows = file.metadata.num_rows
+            for name in self.columns:
+                kind = file.schema_arrow.field(name).type
+                if not is_number(kind):
+                    raise RecordingError(
+                        f"{safe_text(self.path)}, column {safe_text(name, 60)}: is {safe_text(kind, 60)}, not a "
+                        "number; write it as float64 or float32"
+                    )
+
+    def chunks(self) -> Iterator[dict[str, FloatArray]]:
+        """Yield the columns, 65 536 rows at a time; a null is NaN.
+
+        Raises
+        ------
+        RecordingError
+            If a page is damaged.
+        """
+        for batch in batches(self.path, self.columns):
+            yield {name: numbers(batch.column(name)) for name in self.columns}
+
+    def where(self, row: int) -> str:
+        """Name the place of a row (from 0) for a message."""
+        return f"row {row + 1}"
+
+
+def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Stream chosen columns, at most 65 536 rows at a time; numbers come as float64, a null stays one.
+
+    Raises
+    ------
+    RecordingError
+        If a page is damaged, or holds a whole number that float64 cannot.
+    """
+    with opened_parquet(path) as file:
+        stream = file.iter_batches(BATCH_ROWS, columns=list(columns))
+        try:
+            while (batch := next(stream, None)) is not None:
+                if batch.num_rows:
+                    yield pa.record_batch([_float64(column) for column in batch.columns], names=batch.schema.names)
+        except (pa.ArrowException, OSError) as error:
+            raise _broken(path, error) from None
+
+
+def numbers(column: pa.Array) -> FloatArray:
+    """Turn a column of `batches` into an array, nulls into NaN."""
+    array: FloatArray = column.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _float64(column: pa.Array) -> pa.Array:
+    # The safe cast refuses a whole number beyond 2**53.
+    return column.cast(pa.float64()) if is_number(column.type) else column
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Tell the types that are read: text and dictionaries can unpack to any size, and are no measurements."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _broken(path: Path, error: Exception) -> RecordingError:
+    return RecordingError(
+        f"{safe_text(path)}: not a whole, undamaged Parquet file ({safe_text(error, 200)}); copy or export it again"
+    )

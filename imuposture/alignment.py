@@ -1,0 +1,311 @@
+"""Alignment: two streams with clocks of their own in, both sensors on one uniform grid out.
+
+The grid runs at the lower nominal rate of the two and follows the clock of that stream, so that a file's rows keep their own
+time. A value comes from the sensor's own sample, or from a straight line between two true neighbours at most ``gap_limit_s``
+apart; anything else is a gap: marked, NaN, never filled. Every lost, duplicate, reordered and empty sample is counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imuposture._blocks import ROLES, FlagArray, FloatArray, ImuBlock, PairBlock, Quality, Role, SensorRows, Stream
+from imuposture._errors import ConfigError, SignalError
+from imuposture._ext import alignment as _ext
+
+__all__ = ["Alignment", "Counts"]
+
+REORDER_WINDOW_S = 2.0  # a sample this late came out of order; later still, the sensor's clock has started anew
+LONGEST_GAP_S = 6 * 3600.0  # rows of a gap are written out; beyond this it is two recordings
+BRIDGE_SLACK = 1e-6  # s; decimal time stamps of a gap of exactly the limit count as the limit
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened to one sensor's samples: sent = kept + lost, exactly.
+
+    Attributes
+    ----------
+    kept : int
+        Samples that became rows or helped to interpolate them.
+    lost : int
+        Samples that never came (by the stream's own clock) or came empty; of these, ``empty`` came empty.
+    duplicate, reordered : int
+        Samples dropped because their tick was there already, or because a later one was (then they count as lost too).
+    restarts : int
+        Times the sensor's clock started anew.
+    """
+
+    kept: int
+    lost: int
+    empty: int
+    duplicate: int
+    reordered: int
+    restarts: int
+
+    def asdict(self) -> dict[str, int]:
+        """Return the counts by name, with ``sent``."""
+        return {"sent": self.kept + self.lost, **asdict(self)}
+
+
+class Alignment:
+    """Both streams onto one grid.
+
+    Parameters
+    ----------
+    streams : sequence of Stream
+        One or two, of different roles.
+    gap_limit_s : float
+        Longest distance between true neighbours that interpolation may bridge.
+
+    Raises
+    ------
+    ConfigError
+        If there is no stream, a role comes twice, or the limit is not positive.
+    """
+
+    def __init__(self, streams: Sequence[Stream], gap_limit_s: float = 0.1) -> None:
+        roles = [stream.role for stream in streams]
+        if not roles or len(set(roles)) != len(roles):
+            raise ConfigError(f"one or two streams of different roles are needed, got {roles}")
+        if not 0 < gap_limit_s < np.inf:
+            raise ConfigError(f"gap limit must be more than 0 s, got {gap_limit_s!r}")
+        self._limit = gap_limit_s + BRIDGE_SLACK
+        self._feeds: dict[Role, _Feed] = {stream.role: _Feed(stream, gap_limit_s) for stream in streams}
+        self._leader = min(self._feeds.values(), key=lambda feed: (feed.stream.rate_hz, feed.stream.role))
+        self.roles = tuple(role for role in ROLES if role in self._feeds)
+        self.rate_hz = self._leader.stream.rate_hz
+        self._period = 1.0 / self.rate_hz
+        self._last: float | None = None  # instant of the grid that was laid last
+        self._pending = np.empty(0)  # instants laid, but not yet known for both sensors
+
+    def push(self, block: ImuBlock) -> PairBlock:
+        """Take the next rows of one sensor.
+
+        Parameters
+        ----------
+        block : ImuBlock
+            Rows of one sensor, in the order of arrival.
+
+        Returns
+        -------
+        PairBlock
+            The rows that are now known for both sensors; may be none, and may be more than came in.
+
+        Raises
+        ------
+        SignalError
+            If the block is of a sensor that was not announced, its arrays do not fit each other, or its clock jumps
+            further than the longest gap.
+        """
+        if block.role not in self._feeds:
+            raise SignalError(f"no stream was announced for {block.role!r}, only for {sorted(self._feeds)}")
+        self._feeds[block.role].take(block)
+        return self._emit(finished=False)
+
+    def finish(self) -> PairBlock:
+        """Return the rows that still waited for a neighbour."""
+        return self._emit(finished=True)
+
+    def counts(self) -> dict[Role, Counts]:
+        """Return what happened to each sensor's samples so far."""
+        return {role: feed.counts() for role, feed in self._feeds.items()}
+
+    def _emit(self, *, finished: bool) -> PairBlock:
+        self._lay_grid(finished=finished)
+        horizon = np.inf if finished else min(feed.horizon(self._limit) for feed in self._feeds.values())
+        known = int(np.searchsorted(self._pending, horizon, side="right"))
+        grid, self._pending = self._pending[:known], self._pending[known:]
+        rows = {role: self._rows(role, grid) for role in ROLES}
+        return PairBlock(grid, rows["upper"], rows["lower"])
+
+    def _rows(self, role: Role, grid: FloatArray) -> SensorRows:
+        if role not in self._feeds:
+            return _nothing(len(grid))
+        return self._feeds[role].sample(grid, self._limit)
+
+    def _lay_grid(self, *, finished: bool) -> None:
+        if not finished and any(feed.latest is None for feed in self._feeds.values()):
+            return
+        times = self._leader.unlaid()
+        others = [feed for feed in self._feeds.values() if feed is not self._leader and feed.latest is not None]
+        if self._last is None:
+            starts = ([times[0]] if len(times) else []) + [float(feed.times[0]) for feed in others]
+            if not starts:
+                return
+            first = times[0] if len(times) else starts[0]
+            self._last = first - (round((first - min(starts)) / self._period) + 1) * self._period
+        if finished:  # the other sensor may have gone on alone
+            ends = [feed.latest for feed in others if feed.latest is not None]
+            tail = [end for end in ends if end > (times[-1] if len(times) else self._last) + 0.5 * self._period]
+            steps = round((max(tail) - (times[-1] if len(times) else self._last)) / self._period) if tail else 0
+            base = times[-1] if len(times) else self._last
+            times = np.concatenate([times, base + self._period * np.arange(1, steps + 1)])
+        if not len(times):
+            return
+        if times[-1] - self._last > LONGEST_GAP_S + self._period * len(times):
+            raise SignalError(
+                f"time jumps to {times[-1]:g} s; the longest gap in one recording is {LONGEST_GAP_S / 3600:g} h: "
+                "split the recording there, or mend its time stamps"
+            )
+        room = np.empty(int((times[-1] - self._last) / self._period * 2) + len(times) + 2)
+        count = _ext.lay_grid(times, self._period, self._last, room)
+        self._pending = np.concatenate([self._pending, room[:count]])
+        if count:
+            self._last = float(room[count - 1])
+
+
+class _Feed:
+    """One sensor's samples on the session time line, as far as they are still needed."""
+
+    def __init__(self, stream: Stream, gap_limit_s: float) -> None:
+        self.stream = stream
+        self._period_ticks = 1.0 / (stream.rate_hz * stream.tick_s)
+        self._restart_ticks = gap_limit_s / stream.tick_s + self._period_ticks
+        self._clock = np.zeros(3)
+        self._counts = np.zeros(5, np.int64)
+        self._empty = 0
+        self._shift_s: float | None = None
+        self.latest: float | None = None
+        self.times = np.empty(0)
+        self._unlaid = np.empty(0)
+        self._valid = np.empty(0, np.bool_)
+        self._acc = self._gyr = np.empty((0, 3))
+        self._mag: FloatArray | None = None
+        self._flags = np.empty(0, np.uint8)
+
+    def take(self, block: ImuBlock) -> None:
+        """Put the block's samples on the time line, without those that are duplicate or late."""
+        _check(block)
+        if not len(block.ticks):
+            return
+        times, kept = self._unwrap(np.ascontiguousarray(block.ticks, np.float64))
+        flags = np.zeros(len(times), np.uint8) if block.flags is None else block.flags.astype(np.uint8)
+        flags[kept == 2] |= Quality.DUPLICATE_OR_REORDERED.value
+        take = slice(None) if kept.all() else kept > 0
+        acc, gyr, flags = block.acc[take], block.gyr[take], flags[take]
+        mag = None if block.mag is None else block.mag[take]
+        valid = ~np.isnan(acc[:, 0] + acc[:, 1] + acc[:, 2] + gyr[:, 0] + gyr[:, 1] + gyr[:, 2])
+        self._empty += len(valid) - int(np.count_nonzero(valid))
+        flags |= self._saturated(acc, gyr)
+        times = times[take]
+        if len(times):
+            self.latest = float(times[-1])
+        self._unlaid = np.concatenate([self._unlaid, times])
+        self.times = np.concatenate([self.times, times])
+        self._valid = np.concatenate([self._valid, valid])
+        self._acc = np.concatenate([self._acc, acc])
+        self._gyr = np.concatenate([self._gyr, gyr])
+        if mag is not None:
+            self._mag = mag if self._mag is None else np.concatenate([self._mag, mag])
+        self._flags = np.concatenate([self._flags, flags])
+
+    def _unwrap(self, ticks: FloatArray) -> tuple[FloatArray, FlagArray]:
+        stream = self.stream
+        if self._shift_s is None:
+            self._shift_s = stream.start_s - ticks[0] * stream.tick_s
+        times, kept = np.empty(len(ticks)), np.empty(len(ticks), np.uint8)
+        window = REORDER_WINDOW_S / stream.tick_s
+        _ext.unwrap(
+            ticks,
+            stream.wrap_ticks or 0.0,
+            stream.tick_s,
+            self._shift_s,
+            self._period_ticks,
+            window,
+            self._restart_ticks,
+            self._clock,
+            times,
+            kept,
+            self._counts,
+        )
+        return times, kept
+
+    def _saturated(self, acc: FloatArray, gyr: FloatArray) -> FlagArray:
+        clipped = np.zeros(len(acc), np.bool_)
+        for rows, scale in ((acc, self.stream.acc_full_scale), (gyr, self.stream.gyr_full_scale)):
+            if scale is not None:
+                clipped |= (np.abs(rows) >= 0.98 * scale).any(axis=1)
+        return clipped.astype(np.uint8) * np.uint8(Quality.SATURATED)
+
+    def unlaid(self) -> FloatArray:
+        """Return the times of the samples that came since the last call."""
+        times, self._unlaid = self._unlaid, np.empty(0)
+        return times
+
+    def horizon(self, limit: float) -> float:
+        """Return up to which instant nothing that is still to come can change a row."""
+        if self.latest is None:
+            return -np.inf
+        valid = self.times[self._valid]
+        bridged = len(valid) and self.latest - valid[-1] <= limit
+        return float(valid[-1]) if bridged else self.latest
+
+    def sample(self, grid: FloatArray, limit: float) -> SensorRows:
+        """Return the sensor's rows at the instants of the grid, and forget what lies before the last of them."""
+        if not len(grid):
+            return _nothing(0, mag=self._mag is not None)
+        rows = self._exact(grid) or self._interpolated(grid, limit)
+        valid = np.flatnonzero(self._valid & (self.times <= grid[-1]))
+        self._forget(int(valid[-1]) if len(valid) else int(np.searchsorted(self.times, grid[-1])))
+        return rows
+
+    def _exact(self, grid: FloatArray) -> SensorRows | None:
+        """Return the samples themselves, if they lie on the grid one by one: no search, no copy."""
+        first = int(np.searchsorted(self.times, grid[0]))
+        own = slice(first, first + len(grid))
+        if not np.array_equal(self.times[own], grid) or not self._valid[own].all():
+            return None
+        mag = None if self._mag is None else self._mag[own]
+        return SensorRows(self._acc[own], self._gyr[own], mag, self._flags[own])
+
+    def _interpolated(self, grid: FloatArray, limit: float) -> SensorRows:
+        valid = np.flatnonzero(self._valid)
+        if not len(valid):
+            return _nothing(len(grid), mag=self._mag is not None)
+        times = self.times[valid]
+        after = np.minimum(np.searchsorted(times, grid), len(times) - 1)
+        exact = times[after] == grid
+        before = np.where(exact, after, np.maximum(after - 1, 0))
+        inside = (times[before] <= grid) & (grid <= times[after])
+        width = times[after] - times[before]
+        known = inside & (width <= limit)
+        weight = np.where(exact, 0.0, (grid - times[before]) / np.where(width > 0, width, 1.0))[:, None]
+        left, right = valid[before], valid[after]
+        flags = np.where(known, self._flags[left] | self._flags[right], np.uint8(Quality.GAP))
+        bridged = known & ~exact & (width > 1.5 / self.stream.rate_hz)
+        flags[bridged] |= Quality.INTERPOLATED.value
+        blank = ~known
+
+        def line(rows: FloatArray) -> FloatArray:
+            values = rows[left] + weight * (rows[right] - rows[left])
+            values[blank] = np.nan
+            return values
+
+        return SensorRows(line(self._acc), line(self._gyr), None if self._mag is None else line(self._mag), flags)
+
+    def _forget(self, rows: int) -> None:
+        self.times, self._valid, self._flags = self.times[rows:], self._valid[rows:], self._flags[rows:]
+        self._acc, self._gyr = self._acc[rows:], self._gyr[rows:]
+        self._mag = None if self._mag is None else self._mag[rows:]
+
+    def counts(self) -> Counts:
+        kept, lost, duplicate, reordered, restarts = (int(count) for count in self._counts)
+        return Counts(kept - self._empty, lost + self._empty, self._empty, duplicate, reordered, restarts)
+
+
+def _check(block: ImuBlock) -> None:
+    rows = len(block.ticks)
+    for name in ("acc", "gyr", "mag"):
+        values: NDArray[np.float64] | None = getattr(block, name)
+        if values is not None and values.shape != (rows, 3):
+            raise SignalError(f"{name} of {block.role} must have shape ({rows}, 3) like its ticks, got {values.shape}")
+    if not np.isfinite(block.ticks).all():
+        raise SignalError(f"ticks of {block.role} must be finite")
+
+
+def _nothing(rows: int, *, mag: bool = False) -> SensorRows:
+    blank = np.full((rows, 3), np.nan)
+    return SensorRows(blank, blank, blank if mag else None, np.full(rows, Quality.GAP, np.uint8))

@@ -1,0 +1,157 @@
+"""How the sensors sit on the body, how well that is known, and its application to the rows."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from imuposture._blocks import FloatArray, PairBlock, Quality, SensorRows
+from imuposture._errors import CalibrationError
+from imuposture._ext import calibration as _ext
+
+__all__ = ["Calibration", "Mounting"]
+
+Window = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Mounting:
+    """How one sensor sits on its segment.
+
+    Attributes
+    ----------
+    axes : (3, 3) float64
+        Rows are the segment's X (anterior), Y (up), Z (right) in the sensor's axes: ``v_segment = axes @ v_sensor``.
+    facing_sd : float
+        rad; how well the turn about Y is known, i.e. which way is forward.
+    gyro_bias : (3,) float64
+        rad/s, sensor axes; mean of the gyroscope during the neutral stance.
+    quality : dict
+        What the quality gates saw: number of movements, planarity, angles, spreads (degrees where the name says so).
+    """
+
+    axes: FloatArray
+    facing_sd: float
+    gyro_bias: FloatArray
+    quality: dict[str, float] = field(default_factory=dict)
+
+    def apply(self, rows: SensorRows) -> SensorRows:
+        """Turn the rows of the sensor into rows of its segment."""
+        mag = None if rows.mag is None else self._turn(rows.mag)
+        return SensorRows(self._turn(rows.acc), self._turn(rows.gyr), mag, rows.flags)
+
+    def _turn(self, vectors: FloatArray) -> FloatArray:
+        out = np.empty(vectors.shape)
+        _ext.rotate(np.ascontiguousarray(vectors), self.axes, out)
+        return out
+
+    def asdict(self) -> dict[str, Any]:
+        """Return plain lists and numbers; floats survive JSON to the last bit."""
+        return {
+            "axes": self.axes.tolist(),
+            "facing_sd": self.facing_sd,
+            "gyro_bias": self.gyro_bias.tolist(),
+            "quality": self.quality,
+        }
+
+    @classmethod
+    def fromdict(cls, values: dict[str, Any]) -> "Mounting":
+        """Undo `asdict`.
+
+        Raises
+        ------
+        CalibrationError
+            If the axes are not a rotation or something is missing.
+        """
+        try:
+            axes = np.array(values["axes"], np.float64)
+            mounting = cls(axes, float(values["facing_sd"]), np.array(values["gyro_bias"], np.float64), values["quality"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CalibrationError(f"the stored mounting is not whole ({error}); calibrate again") from error
+        orthonormal = axes.shape == (3, 3) and bool((np.abs(axes @ axes.T - np.eye(3)) < 1e-6).all())
+        if not orthonormal or np.linalg.det(axes) < 0:
+            raise CalibrationError("the stored mounting is not a rotation; calibrate again")
+        return mounting
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Mounting of both sensors, the windows it rests on and its verdicts.
+
+    Attributes
+    ----------
+    usable : bool
+        False: spinal angles cannot be given; the inclinations rest on the assumption named in the verdicts.
+    upper, lower : Mounting
+    windows : dict
+        ``neutral``, ``flexion``, ``lateral``: windows used, s of session time.
+    found : bool
+        The windows were found in the rows, not named by the recording.
+    neutral_sd_deg : float
+        How well people return to their neutral stance; from its repetitions, else assumed (2 degrees).
+    verdicts : tuple of str
+        Plain sentences: what is good, what is doubtful, what to do.
+    source : str or None
+        The recording that the calibration was taken from; None: this one.
+    """
+
+    usable: bool
+    upper: Mounting
+    lower: Mounting
+    windows: dict[str, tuple[Window, ...]]
+    found: bool
+    neutral_sd_deg: float
+    verdicts: tuple[str, ...]
+    source: str | None = None
+
+    def apply(self, pair: PairBlock) -> PairBlock:
+        """Turn both sensors' rows into rows of their segments; without a usable calibration they are marked so."""
+        upper, lower = self.upper.apply(pair.upper), self.lower.apply(pair.lower)
+        if not self.usable:
+            for rows in (upper, lower):
+                rows.flags[:] = rows.flags | Quality.UNCALIBRATED.value
+        return PairBlock(pair.time_s, upper, lower)
+
+    def stances(self) -> tuple[Window, ...]:
+        """Windows of this recording in which the wearer stood neutrally."""
+        return self.windows.get("neutral", ()) if self.usable and self.source is None else ()
+
+    def asdict(self) -> dict[str, Any]:
+        """Return what `fromdict` needs, fit for the manifest."""
+        return {
+            "usable": self.usable,
+            "upper": self.upper.asdict(),
+            "lower": self.lower.asdict(),
+            "windows": {name: [list(window) for window in windows] for name, windows in self.windows.items()},
+            "windows_found": self.found,
+            "neutral_sd_deg": self.neutral_sd_deg,
+            "verdicts": list(self.verdicts),
+            "source": self.source,
+        }
+
+    @classmethod
+    def fromdict(cls, values: dict[str, Any], source: str | None = None) -> "Calibration":
+        """Undo `asdict`; ``source`` names the recording that it is taken from.
+
+        Raises
+        ------
+        CalibrationError
+            If something is missing or malformed.
+        """
+        try:
+            windows = {
+                str(name): tuple((float(start), float(end)) for start, end in spans)
+                for name, spans in values["windows"].items()
+            }
+            return cls(
+                bool(values["usable"]),
+                Mounting.fromdict(values["upper"]),
+                Mounting.fromdict(values["lower"]),
+                windows,
+                bool(values["windows_found"]),
+                float(values["neutral_sd_deg"]),
+                tuple(str(verdict) for verdict in values["verdicts"]),
+                source or values["source"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CalibrationError(f"the stored calibration is not whole ({error}); calibrate again") from error

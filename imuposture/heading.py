@@ -1,0 +1,174 @@
+"""Heading: how the two sensors' earth frames belong together, without a magnetometer, and how sure that is.
+
+Gravity keeps the inclination of each sensor; about the vertical each only integrates its gyroscope, so the angle between them
+drifts: upright it is the error of the axial rotation, bent over that of the lateral bend. The filter (ext/pair_filter.h) learns
+both gyroscopes' biases from poses that are held and sees the heading itself in bends, where both segments turn about
+one axis. Nothing in it says that a wearer is straight on average.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from imuposture._blocks import FloatArray, HeadingBlock, OrientationBlock, PairBlock
+from imuposture._errors import ConfigError
+from imuposture._ext import heading as _ext
+
+__all__ = ["Heading", "HeadingSettings", "HeadingState"]
+
+STEP_S = 0.5
+
+
+class HeadingState(enum.IntEnum):
+    """What of the filter's knowledge is freshest."""
+
+    UNKNOWN = 0
+    RESET = 1
+    HELD = 2
+    LEARNT = 3
+    DRIFTING = 4
+
+
+@dataclass(frozen=True)
+class HeadingSettings:
+    """Tuning of the relative heading; angles in degrees here, because people set them.
+
+    Attributes
+    ----------
+    initial_sd_deg : float
+        First guess that the wearer does not twist. Matters only until the neutral stance.
+    bias_sd_dps, bias_walk_dps : float
+        Gyroscope bias, deg/s, and its random walk, deg/s per root second. Small trusts what was learnt for longer.
+    delta_walk_deg : float
+        deg per root second: scale errors and inclination errors while moving.
+    stance_sd_deg : float
+        Sway over half a second of the neutral stance.
+    hold_tilt_deg, hold_turn_deg : float
+        A pose is held while no sensor leaves its inclination, or turns beyond its bias, by more. Large gives more and
+        worse holds.
+    hold_tilt_sd_deg, hold_common_sd_deg, hold_relative_sd_deg : float
+        What inclination errors, a turn of the whole body and a twist of the spine amount to over a hold.
+    hold_shortest_s, hold_longest_s : float
+    bend_rate_dps, bend_coherence : float
+        Levelled rate of both segments that counts as a bend, and how alike the two must be (0..1).
+    bend_sd_deg : float
+        Off-plane share of a single bend. Small trusts the bends.
+    bend_longest_s : float
+        Longer bends count as several.
+    coupling_sd_deg, coupling_time_s : float
+        This person's coupling angle in bends wanders within this, with this time constant: the floor of the heading's
+        standard deviation over hours.
+    limit_deg, limit_sd_deg : float
+        Axial rotation of the thoracolumbar spine hardly exceeds this.
+    gap_rate_dps, gap_most_deg : float
+        What the wearer may twist while rows are missing.
+    slew_s : float
+        Corrections reach the rows with this time constant, without jumps.
+    """
+
+    initial_sd_deg: float = 15.0
+    bias_sd_dps: float = 1.0
+    bias_walk_dps: float = 0.003
+    delta_walk_deg: float = 0.03
+    stance_sd_deg: float = 1.5
+    hold_tilt_deg: float = 1.5
+    hold_turn_deg: float = 2.0
+    hold_tilt_sd_deg: float = 0.4
+    hold_common_sd_deg: float = 0.8
+    hold_relative_sd_deg: float = 0.5
+    hold_shortest_s: float = 3.0
+    hold_longest_s: float = 30.0
+    bend_rate_dps: float = 10.0
+    bend_coherence: float = 0.92
+    bend_sd_deg: float = 9.0
+    bend_longest_s: float = 3.0
+    coupling_sd_deg: float = 3.0
+    coupling_time_s: float = 900.0
+    limit_deg: float = 50.0
+    limit_sd_deg: float = 8.0
+    gap_rate_dps: float = 15.0
+    gap_most_deg: float = 25.0
+    slew_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        for member in fields(self):
+            value = getattr(self, member.name)
+            if not 0 < value < np.inf:
+                raise ConfigError(f"{member.name} must be more than 0 and finite, got {value!r}")
+
+
+class Heading:
+    """Relative heading of two sensors, causal.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Rate of the rows.
+    settings : HeadingSettings
+    stances : sequence of (start, end)
+        s of session time in which the wearer stood neutrally, from the calibration.
+
+    Raises
+    ------
+    ConfigError
+        If the rate is not positive.
+    """
+
+    def __init__(
+        self,
+        rate_hz: float,
+        settings: HeadingSettings | None = None,
+        stances: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        if not 0 < rate_hz < np.inf:
+            raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
+        self._stances = tuple(stances)
+        self._filter = _ext.PairFilter(_members(settings or HeadingSettings(), rate_hz))
+
+    def push(self, pair: PairBlock, smooth: FloatArray, upper: OrientationBlock, lower: OrientationBlock) -> HeadingBlock:
+        """Relate the next rows.
+
+        Parameters
+        ----------
+        pair : PairBlock
+            Rows in segment frames.
+        smooth : (n, 6) float64, rad/s
+            Their angular rates, low-passed: upper, then lower.
+        upper, lower : OrientationBlock
+            Their orientations, each in an earth frame of its own.
+
+        Returns
+        -------
+        HeadingBlock
+            NaN and an infinite standard deviation where a sensor has no row.
+        """
+        rows = len(pair)
+        delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
+        stance = np.zeros(rows, np.uint8)
+        for start, end in self._stances:
+            stance |= ((pair.time_s >= start) & (pair.time_s < end)).astype(np.uint8)
+        self._filter.push(
+            upper.quat,
+            lower.quat,
+            np.ascontiguousarray(pair.upper.gyr),
+            np.ascontiguousarray(pair.lower.gyr),
+            smooth,
+            upper.bias,
+            lower.bias,
+            stance,
+            delta,
+            sd,
+            state,
+        )
+        return HeadingBlock(delta, sd, state)
+
+
+def _members(settings: HeadingSettings, rate_hz: float) -> FloatArray:
+    """Return pair_settings: the row period, the rows a step, then the settings in SI, in their order."""
+    members = [1.0 / rate_hz, float(max(1, round(STEP_S * rate_hz)))]
+    for member in fields(settings):
+        value = getattr(settings, member.name)
+        members.append(float(np.deg2rad(value)) if member.name.endswith(("_deg", "_dps")) else value)
+    return np.array(members)

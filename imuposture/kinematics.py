@@ -1,0 +1,88 @@
+"""Kinematics: two orientations in, spinal angles and inclinations with their uncertainty out.
+
+The spinal angles are the Cardan sequence Z-X-Y of the upper segment in the lower one (ISB joint coordinate system: Wu et al. 2002;
+Wu and Cavanagh 1995), the inclinations those of each segment against gravity, which need no heading.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imuposture._blocks import FlagArray, FloatArray, HeadingBlock, OrientationBlock, PostureBlock
+from imuposture._errors import ConfigError
+from imuposture._ext import kinematics as _ext
+
+__all__ = ["Kinematics", "Spread"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How sure the parts are that the angles are made of; standard deviations in rad.
+
+    Attributes
+    ----------
+    tilt : float
+        Inclination of each sensor against gravity while the wearer moves.
+    upper_facing, lower_facing : float
+        Turn of each sensor's mounting about the vertical, from the calibration: how well "forward" is known.
+    soft_tissue : float
+        Movement of the skin on the spine, at 90 degrees of posture; grows with the sine of the posture.
+
+    Raises
+    ------
+    ConfigError
+        If one is negative or not finite.
+    """
+
+    tilt: float
+    upper_facing: float
+    lower_facing: float
+    soft_tissue: float
+
+    def __post_init__(self) -> None:
+        for name in ("tilt", "upper_facing", "lower_facing", "soft_tissue"):
+            value = getattr(self, name)
+            if not 0 <= value < np.inf:
+                raise ConfigError(f"{name} must be a standard deviation in rad, 0 or more, got {value!r}")
+
+
+class Kinematics:
+    """Orientation rows to posture rows; keeps no state, so that any cut gives the same rows.
+
+    Parameters
+    ----------
+    spread : Spread
+        Uncertainty of what the angles are made of.
+    """
+
+    def __init__(self, spread: Spread) -> None:
+        self._spread = np.array([spread.tilt, spread.upper_facing, spread.lower_facing, spread.soft_tissue])
+
+    def push(
+        self,
+        time_s: FloatArray,
+        upper: OrientationBlock,
+        lower: OrientationBlock,
+        heading: HeadingBlock,
+        quality: FlagArray,
+    ) -> PostureBlock:
+        """Compute the angles of the next rows.
+
+        Parameters
+        ----------
+        time_s : (n,) float64 array, s
+            Session time.
+        upper, lower : OrientationBlock of n rows
+            Segment -> earth; NaN where the sensor has no row.
+        heading : HeadingBlock of n rows
+            NaN where the two sensors cannot be related; the spinal angles are NaN there.
+        quality : (n,) uint8
+            `Quality` bits of the rows, passed on.
+
+        Returns
+        -------
+        PostureBlock of n rows
+        """
+        angles = np.empty((15, len(time_s)))
+        _ext.posture(upper.quat, lower.quat, heading.delta, heading.sd, self._spread, angles)
+        return PostureBlock(time_s, upper.quat, lower.quat, *angles, quality)

@@ -1,0 +1,132 @@
+"""Metrics: posture rows in, events, windows and figures out.
+
+One segmentation of the movements serves all metrics. A metric is a small class that sees every block of rows and
+every finished movement once; add one here, or in any package through the entry-point group ``imuposture.metrics``.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import cast
+
+from imuposture._blocks import Event, Figure, MetricBlock, PostureBlock
+from imuposture._errors import PluginError
+from imuposture.metrics._context import Metric, MetricContext, MetricFactory
+from imuposture.metrics.asymmetry import Asymmetry
+from imuposture.metrics.changes import Changes
+from imuposture.metrics.exposure import Exposure
+from imuposture.metrics.movements import Movements
+from imuposture.metrics.range_of_motion import RangeOfMotion
+from imuposture.metrics.repetitions import Repetitions
+
+__all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet"]
+
+GROUP = "imuposture.metrics"
+# The order of the figures in the tables. Named here too, so that they work from a source tree without metadata.
+BUILT_IN: dict[str, MetricFactory] = {
+    "repetitions": Repetitions,
+    "range_of_motion": RangeOfMotion,
+    "asymmetry": Asymmetry,
+    "exposure": Exposure,
+    "changes": Changes,
+}
+
+
+class MetricSet:
+    """All metrics of a session, fed together.
+
+    Parameters
+    ----------
+    context : MetricContext
+        What the rows cannot say about themselves: rate, placement, how sure the calibration is.
+    names : sequence of str, optional
+        Metrics to compute; the built-in ones when None. Names that are not built in are looked up in the
+        entry-point group ``imuposture.metrics``; nothing is loaded that was not named.
+
+    Raises
+    ------
+    PluginError
+        If a named metric does not exist, cannot be imported, or lacks ``push`` or ``finish``.
+
+    Notes
+    -----
+    Rows may be cut into blocks in any way: the figures and events are the same, bit for bit. Inside one returned
+    block, events are sorted by start and windows by start; a table of a whole session is sorted the same way.
+    """
+
+    def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
+        self._movements = Movements(context.rate_hz)
+        self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
+
+    def push(self, posture: PostureBlock) -> MetricBlock:
+        """Feed the next rows to the segmentation and to every metric.
+
+        Parameters
+        ----------
+        posture : PostureBlock of any number of rows, times increasing over all blocks
+
+        Returns
+        -------
+        MetricBlock
+            What became certain with these rows.
+
+        Raises
+        ------
+        PluginError
+            If a metric returns anything but a `MetricBlock`.
+        """
+        moved = self._movements.push(posture)
+        return _join([_checked(name, metric.push(posture, moved)) for name, metric in self._metrics.items()])
+
+    def finish(self) -> MetricBlock:
+        """Close what is still open and give the figures of the whole session.
+
+        Returns
+        -------
+        MetricBlock
+            The last events and windows, and the summary.
+        """
+        moved = self._movements.finish()
+        return _join([_checked(name, metric.finish(moved)) for name, metric in self._metrics.items()])
+
+
+def _construct(name: str, context: MetricContext) -> Metric:
+    factory = BUILT_IN.get(name) or _load(name)
+    try:
+        metric = factory(context)
+    except Exception as error:
+        raise PluginError(f"metric '{name}' cannot be started: {error}; leave it out or repair its package") from error
+    if not (callable(getattr(metric, "push", None)) and callable(getattr(metric, "finish", None))):
+        raise PluginError(f"metric '{name}' must have push(posture, movements) and finish(movements); see docs/metrics.md")
+    return metric
+
+
+def _load(name: str) -> MetricFactory:
+    found = entry_points(group=GROUP, name=name)
+    if not found:
+        raise PluginError(
+            f"there is no metric '{name}': choose from {', '.join(BUILT_IN)}, or install the package that offers it"
+        )
+    try:
+        return cast(MetricFactory, next(iter(found)).load())
+    except Exception as error:
+        raise PluginError(f"metric '{name}' cannot be loaded: {error}; reinstall the package that offers it") from error
+
+
+def _checked(name: str, block: object) -> MetricBlock:
+    if not isinstance(block, MetricBlock):
+        raise PluginError(f"metric '{name}' returned {type(block).__name__}; it must return a MetricBlock")
+    return block
+
+
+def _join(blocks: Sequence[MetricBlock]) -> MetricBlock:
+    events = sorted((event for block in blocks for event in block.events), key=_event_order)
+    windows = sorted((figure for block in blocks for figure in block.windows), key=_window_order)
+    return MetricBlock(tuple(events), tuple(windows), tuple(figure for block in blocks for figure in block.summary))
+
+
+def _event_order(event: Event) -> tuple[float, float, str, str]:
+    return event.start_s, event.end_s, event.kind, event.plane or ""
+
+
+def _window_order(figure: Figure) -> float:
+    return figure.start_s or 0.0

@@ -1,0 +1,104 @@
+"""What every metric is told before its first row, and what every metric must be able to do."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, get_args
+
+from imuposture._blocks import Event, MetricBlock, Plane, PostureBlock
+from imuposture._errors import ConfigError
+
+__all__ = ["PLANES", "SIDED_PLANES", "Metric", "MetricContext", "MetricFactory"]
+
+PLANES: tuple[Plane, ...] = get_args(Plane)
+SIDED_PLANES: tuple[Plane, ...] = ("lateral_bend", "axial_rotation")
+
+# People return to a neutral stance within about 2 degrees (docs/metrics.md, "The neutral stance").
+NEUTRAL_SD_DEG = 2.0
+
+
+def _neutral_default() -> dict[Plane, float]:
+    return dict.fromkeys(PLANES, NEUTRAL_SD_DEG)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricContext:
+    """What the rows cannot say about themselves.
+
+    Attributes
+    ----------
+    rate_hz : float
+        Rows a second of the uniform grid.
+    placement : str
+        Where the two sensors sat, as in the manifest, e.g. ``"t12_s2"``; part of the definition ids of ranges.
+    calibrated : bool
+        False: spinal angles are null, every left/right verdict is ``cannot_tell``.
+    neutral_sd_deg : mapping of plane to float, degrees
+        Standard deviation of the neutral stance, best from repeated stances; planes left out take 2 degrees.
+    soft_tissue_sd_deg : float, degrees
+        Standard deviation of an angle from skin and clothing moving over the bone; enters each side once.
+    window_s : float, s
+        Length of a window of windows.parquet, aligned to the first row.
+    even_within_deg : float, degrees
+        A difference is called even when it is shown to lie within plus and minus this much. Small: rarely shown;
+        large: hides what matters. 5 degrees is the least that exceeds published errors of R - L ranges.
+    report_error : float
+        Share of reports that may hold a false verdict (Holm's procedure).
+    dead_band_deg : float, degrees
+        Time and dose right or left count beyond this angle; twice the default error of a neutral stance and more.
+
+    Raises
+    ------
+    ConfigError
+        If a number is out of its limits.
+    """
+
+    rate_hz: float
+    placement: str = "unknown"
+    calibrated: bool = True
+    neutral_sd_deg: Mapping[Plane, float] = field(default_factory=_neutral_default)
+    soft_tissue_sd_deg: float = 1.0
+    window_s: float = 60.0
+    even_within_deg: float = 5.0
+    report_error: float = 0.05
+    dead_band_deg: float = 5.0
+
+    def __post_init__(self) -> None:
+        _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
+        _require("window_s", self.window_s, 1.0, 86_400.0)
+        _require("even_within_deg", self.even_within_deg, 0.1, 90.0)
+        _require("report_error", self.report_error, 1e-6, 0.5)
+        _require("dead_band_deg", self.dead_band_deg, 0.0, 90.0)
+        _require("soft_tissue_sd_deg", self.soft_tissue_sd_deg, 0.0, 90.0)
+        for plane, value in self.neutral_sd_deg.items():
+            if plane not in PLANES:
+                raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")
+            _require(f"neutral_sd_deg[{plane}]", value, 0.0, 180.0)
+
+    def neutral_sd(self, plane: Plane) -> float:
+        """Return the standard deviation of the neutral stance in ``plane``, degrees."""
+        return self.neutral_sd_deg.get(plane, NEUTRAL_SD_DEG)
+
+
+def _require(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} must lie between {low:g} and {high:g}, got {value:g}; correct the configuration")
+
+
+class Metric(Protocol):
+    """Constructed with a `MetricContext`; sees every row and every finished movement once, in order.
+
+    ``movements`` are those that became certain with these rows, of the kinds ``repetition``, ``posture_change`` and
+    ``aborted``; they may end seconds, never more than `imuposture.metrics.movements.LONGEST_DELAY_S`, before the
+    rows of the block. Memory stays bounded; figures are the same however rows are cut.
+    """
+
+    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+        """Take the next rows."""
+        ...
+
+    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
+        """Give what is still held."""
+        ...
+
+
+MetricFactory = Callable[[MetricContext], Metric]

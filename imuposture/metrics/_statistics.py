@@ -1,0 +1,211 @@
+"""Intervals and verdicts, from closed forms that have the same bits on every machine (no libm, no random numbers)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import floor, inf, pi, sqrt
+
+from imuposture._blocks import Verdict
+from imuposture._ext import tallies as _ext
+
+__all__ = [
+    "Comparison",
+    "Sample",
+    "Uncertain",
+    "judge",
+    "median",
+    "median_interval",
+    "symmetry_angle",
+    "t_quantile",
+    "t_tail",
+    "wilson",
+]
+
+Z95 = 1.959963984540054  # normal quantile of 0.975
+MOST_DF = 400  # degrees of freedom from which on Student's t is taken as it is here; 0.3 % wider than the normal
+
+
+def t_tail(t: float, df: float) -> float:
+    """Return the two-sided tail probability of Student's t.
+
+    Finite sums for whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4); fractions are rounded down
+    and more than 400 count as 400, both to the safe side.
+    """
+    n = max(1, min(MOST_DF, floor(df)))
+    if t in (inf, -inf):
+        return 0.0
+    root = sqrt(n + t * t)
+    sine, cosine2 = abs(t) / root, n / (n + t * t)
+    term = total = 1.0 if n % 2 == 0 else sqrt(n) / root
+    if n == 1:
+        total = 0.0
+    for k in range(2 if n % 2 == 0 else 3, n - 1, 2):
+        term *= cosine2 * (k - 1) / k
+        total += term
+    inside = sine * total
+    if n % 2:
+        inside = 2.0 / pi * (_ext.arctangent(abs(t), sqrt(n)) + inside)
+    return max(0.0, 1.0 - inside)
+
+
+@lru_cache(maxsize=1024)
+def t_quantile(df: float, level: float = 0.95) -> float:
+    """Return the t that encloses ``level`` of Student's distribution on both sides together."""
+    low, high = 0.0, 1e4
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if t_tail(middle, df) > 1.0 - level else (low, middle)
+    return 0.5 * (low + high)
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """A value with its standard error and the degrees of freedom behind that error."""
+
+    value: float
+    error: float
+    df: float = inf
+
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % interval."""
+        half = self.error * (Z95 if self.df == inf else t_quantile(self.df))
+        return self.value - half, self.value + half
+
+    def differs(self) -> float:
+        """Return the two-sided probability of such a value if the truth were 0."""
+        return self._tail(self.value)
+
+    def beyond(self, margin: float) -> float:
+        """Return the probability of such a value if the truth lay at the nearer of -margin and margin, or beyond."""
+        inside = margin - abs(self.value)
+        return 1.0 if inside <= 0.0 else 0.5 * self._tail(inside)
+
+    def _tail(self, distance: float) -> float:
+        if self.error == 0.0:
+            return 1.0 if distance == 0.0 else 0.0
+        return t_tail(distance / self.error, self.df)
+
+
+class Sample:
+    """Values of one kind, one a movement; 8 bytes each are kept for the median."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def add(self, value: float) -> None:
+        """Take one more value."""
+        self.values.append(value)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the values; 0 of none."""
+        return _sum(self.values) / len(self.values) if self.values else 0.0
+
+    @property
+    def variance_of_mean(self) -> float:
+        """Squared standard error of the mean; 0 of fewer than two values."""
+        n, mean = len(self.values), self.mean
+        return _sum([(value - mean) * (value - mean) for value in self.values]) / ((n - 1) * n) if n > 1 else 0.0
+
+    def with_shared(self, shared_sd: float) -> Uncertain:
+        """Return the mean; ``shared_sd`` is an error common to all values, which no number of them averages out."""
+        own = self.variance_of_mean
+        total = own + shared_sd * shared_sd
+        return Uncertain(self.mean, sqrt(total), _welch(total, [(own, len(self.values) - 1)]))
+
+
+def difference(right: Sample, left: Sample, shared_sd: float, sign: float = -1.0) -> Uncertain:
+    """Return right - left of two means (``sign`` +1: right + left) with an error that both share."""
+    a, b = right.variance_of_mean, left.variance_of_mean
+    total = a + b + shared_sd * shared_sd
+    df = _welch(total, [(a, len(right) - 1), (b, len(left) - 1)])
+    return Uncertain(right.mean + sign * left.mean, sqrt(total), df)
+
+
+def _sum(values: Sequence[float]) -> float:
+    """Add one after the other (the built-in sum compensates from Python 3.12 on, and gives other bits)."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+def _welch(total: float, parts: Sequence[tuple[float, int]]) -> float:
+    """Return Welch and Satterthwaite's degrees of freedom; a known variance brings infinitely many."""
+    weight = 0.0
+    for variance, df in parts:
+        weight += variance * variance / df if df > 0 else 0.0
+    return total * total / weight if weight > 0.0 else inf
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion (Wilson 1927); exact mirror images for k and n - k."""
+    z2 = Z95 * Z95
+    shift = (2 * successes - n) / (2.0 * (n + z2))
+    half = Z95 / (n + z2) * sqrt(successes * (n - successes) / n + 0.25 * z2)
+    return 0.5 + (shift - half), 0.5 + (shift + half)
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median; the mean of the middle two for an even number."""
+    ordered, n = sorted(values), len(values)
+    return 0.5 * (ordered[(n - 1) // 2] + ordered[n // 2])
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of the median from order statistics; None of fewer than 6 values."""
+    ordered, n = sorted(values), len(values)
+    if n < 6:
+        return None
+    rank = max(0, floor((n - Z95 * sqrt(n)) / 2.0))
+    return ordered[rank], ordered[n - 1 - rank]
+
+
+def symmetry_angle(right: float, left: float) -> float:
+    """Return Zifchock's symmetry angle in percent, right-dominant positive; for values >= 0."""
+    degrees = 180.0 / pi * _ext.arctangent(right - left, right + left)
+    return 100.0 * degrees / 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A left/right figure on its way to a verdict.
+
+    ``may_be_even`` is False for figures that rest on the neutral stance: a lean in that stance would hide in them.
+    ``tellable`` is False when too little was measured to say anything. ``margin`` is the equivalence margin.
+    """
+
+    differs: float
+    beyond: float
+    may_be_even: bool
+    tellable: bool
+
+
+def judge(comparisons: Sequence[Comparison], error: float) -> list[Verdict]:
+    """Return the verdicts of a report, of which at most a share ``error`` of reports holds a false one.
+
+    Half of ``error`` goes to false differences and half to false equivalences, each by Holm (1979) over the figures
+    that can be told. A shown difference goes before a shown equivalence.
+    """
+    told = [k for k, one in enumerate(comparisons) if one.tellable]
+    different = _holm({k: comparisons[k].differs for k in told}, error / 2.0)
+    even = _holm({k: comparisons[k].beyond for k in told if comparisons[k].may_be_even}, error / 2.0)
+    verdicts: list[Verdict] = []
+    for k, one in enumerate(comparisons):
+        if not one.tellable:
+            verdicts.append("cannot_tell")
+        else:
+            verdicts.append("asymmetric" if k in different else "even" if k in even else "not_shown")
+    return verdicts
+
+
+def _holm(tails: dict[int, float], error: float) -> set[int]:
+    rejected: set[int] = set()
+    for k, tail in sorted(tails.items(), key=lambda item: (item[1], item[0])):
+        if tail > error / (len(tails) - len(rejected)):
+            break
+        rejected.add(k)
+    return rejected

@@ -1,0 +1,117 @@
+"""Repetitions: finished movements in, events and counts a plane and side out."""
+
+from collections.abc import Iterator
+
+from imuposture._blocks import Event, Figure, MetricBlock, Plane, PostureBlock, Side
+from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext
+from imuposture.metrics._sides import SIDES, analysed
+from imuposture.metrics._statistics import Sample, median, median_interval, wilson
+from imuposture.metrics._tally import Windows
+from imuposture.metrics.movements import LONGEST_DELAY_S
+
+__all__ = ["Repetitions"]
+
+FEWEST_FOR_MEDIAN = 1
+
+
+class Repetitions:
+    """Every repetition as an event; how many to which side, and how large.
+
+    A window counts the repetitions that start in it. It is complete `LONGEST_DELAY_S` after its end, when no movement
+    that started in it can still be open.
+    """
+
+    def __init__(self, context: MetricContext) -> None:
+        self._context = context
+        self._windows = Windows(context.window_s)
+        self._sizes: dict[tuple[Plane, Side], Sample] = {
+            (plane, side): Sample() for plane in PLANES for side in SIDES[plane]
+        }
+        self._aborted = 0
+        self._counts: dict[int, dict[tuple[Plane, Side], int]] = {}
+        self._next = 0
+        self._last_s: float | None = None
+        self._analysed = False
+
+    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+        """Take finished movements, and the time from the rows."""
+        for _ in self._windows.split(posture.time_s):
+            self._last_s = float(posture.time_s[-1])
+        self._analysed = self._analysed or analysed(posture)
+        return MetricBlock(self._take(movements), tuple(self._complete(LONGEST_DELAY_S)))
+
+    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
+        """Give the counts of the session and the last windows."""
+        events = self._take(movements)
+        return MetricBlock(events, tuple(self._complete(None)), tuple(self._summary()))
+
+    def _take(self, movements: tuple[Event, ...]) -> tuple[Event, ...]:
+        events = tuple(event for event in movements if event.kind != "posture_change")
+        for event in events:
+            if event.kind == "aborted":
+                self._aborted += 1
+            elif event.plane and event.side and event.amplitude_deg is not None:
+                key = (event.plane, event.side)
+                self._sizes[key].add(event.amplitude_deg)
+                counts = self._counts.setdefault(self._window_of(event.start_s), {})
+                counts[key] = counts.get(key, 0) + 1
+        return events
+
+    def _window_of(self, time_s: float) -> int:
+        number = int((time_s - self._windows.start(0) + 5e-7) // self._context.window_s)
+        return max(number, self._next)
+
+    def _complete(self, delay_s: float | None) -> Iterator[Figure]:
+        """Yield the counts of windows whose repetitions are all known; of all windows when ``delay_s`` is None."""
+        if self._last_s is None:
+            return
+        while True:
+            start, end = self._windows.start(self._next), self._windows.start(self._next + 1)
+            if (start > self._last_s) if delay_s is None else (end + delay_s > self._last_s):
+                return
+            counts = self._counts.pop(self._next, {})
+            if self._analysed:
+                for plane, side in self._sizes:
+                    n = counts.get((plane, side), 0)
+                    yield Figure(
+                        "repetitions", float(n), "1", "repetitions.count/1", plane, side, n=n, start_s=start, end_s=end
+                    )
+            self._next += 1
+
+    def _summary(self) -> Iterator[Figure]:
+        for (plane, side), sizes in self._sizes.items():
+            n = len(sizes)
+            value = float(n) if self._analysed else None
+            yield Figure("repetitions", value, "1", "repetitions.count/1", plane, side, n=n)
+            if n >= FEWEST_FOR_MEDIAN:
+                low, high = median_interval(sizes.values) or (None, None)
+                value = median(sizes.values)
+                yield Figure(
+                    "repetition_size", value, "deg", "repetitions.size/1", plane, side, low=low, high=high, n=n
+                )
+        for plane in SIDED_PLANES:
+            yield self._bias(plane)
+        aborted = float(self._aborted) if self._analysed else None
+        yield Figure("repetitions_aborted", aborted, "1", "repetitions.aborted/1", n=self._aborted)
+
+    def _bias(self, plane: Plane) -> Figure:
+        right, left = len(self._sizes[plane, "right"]), len(self._sizes[plane, "left"])
+        return count_bias(right, left, plane)
+
+
+def count_bias(right: int, left: int, plane: Plane) -> Figure:
+    """Return (right - left) / (right + left) with its 95 % interval (Wilson 1927)."""
+    n = right + left
+    if not n:
+        return Figure("repetition_bias", None, "1", "repetitions.bias/1", plane, n=0)
+    low, high = wilson(right, n)
+    return Figure(
+        "repetition_bias",
+        (right - left) / n,
+        "1",
+        "repetitions.bias/1",
+        plane,
+        low=2.0 * (low - 0.5),
+        high=2.0 * (high - 0.5),
+        n=n,
+    )

@@ -1,0 +1,287 @@
+"""Pipeline: the walk of a sample, one statement a stage; the same object live and in batch."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imuposture._blocks import (
+    FlagArray,
+    HeadingBlock,
+    ImuBlock,
+    MetricBlock,
+    OrientationBlock,
+    PairBlock,
+    Plane,
+    PostureBlock,
+    Quality,
+    Role,
+    SensorRows,
+)
+from imuposture._errors import ConfigError
+from imuposture.alignment import Alignment
+from imuposture.calibration import Calibration
+from imuposture.filtering import LowPass
+from imuposture.fusion import Fusion, fuse
+from imuposture.heading import Heading, HeadingSettings
+from imuposture.kinematics import Kinematics, Spread
+from imuposture.metrics import MetricContext, MetricSet
+
+__all__ = ["Config", "Pipeline", "Rows"]
+
+PIECE = 16384  # rows walked at a time: what the stages pass on stays in the cache
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a row besides the recording and its calibration.
+
+    Attributes
+    ----------
+    parameters : str
+        Fusion parameters: ``"default"``, or ``"vqf"`` for those of the vqf package.
+    magnetometer : bool
+        Use the magnetometers for the relative heading, where the recording has them. Buildings bend the field: two
+        days of daily life were disturbed for 43 % of the time (Riddick et al. 2025).
+    gap_limit_s : float
+        Longest loss that is bridged between true neighbours; longer ones stay gaps.
+    calibration_search_s : float
+        Length of the beginning of a recording in which calibration movements are looked for.
+    smoothing_hz : float
+        Low-pass of the angular rates that tell bends.
+    tilt_sd_deg : float
+        Inclination error of a sensor while its wearer moves.
+    soft_tissue_sd_deg : float
+        Movement of the skin on the spine, at 90 degrees of posture.
+    heading_unknown_deg : float
+        Rows whose relative heading is less sure are marked.
+    window_s : float
+        Length of the windows of windows.parquet.
+    placement : str or None
+        Where the sensors are worn, e.g. ``"t12_s2"``; None takes what the recording says.
+    metrics : tuple of str or None
+        Names of metric plug-ins; None for those built in.
+    heading : HeadingSettings
+
+    Raises
+    ------
+    ConfigError
+        If a value makes no sense.
+    """
+
+    parameters: str = "default"
+    magnetometer: bool = False
+    gap_limit_s: float = 0.1
+    calibration_search_s: float = 1800.0
+    smoothing_hz: float = 3.0
+    tilt_sd_deg: float = 0.7
+    soft_tissue_sd_deg: float = 1.0
+    heading_unknown_deg: float = 20.0
+    window_s: float = 60.0
+    placement: str | None = None
+    metrics: tuple[str, ...] | None = None
+    heading: HeadingSettings = field(default_factory=HeadingSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("gap_limit_s", "calibration_search_s", "smoothing_hz", "heading_unknown_deg", "window_s"):
+            value = getattr(self, name)
+            if not 0 < value < np.inf:
+                raise ConfigError(f"{name} must be more than 0 and finite, got {value!r}")
+        for name in ("tilt_sd_deg", "soft_tissue_sd_deg"):
+            value = getattr(self, name)
+            if not 0 <= value < 90:
+                raise ConfigError(f"{name} must lie between 0 and 90 degrees, got {value!r}")
+        if self.parameters not in ("default", "vqf"):
+            raise ConfigError(f"parameters must be 'default' or 'vqf', got {self.parameters!r}")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Config":
+        """Make a configuration from plain values, as TOML and the manifest hold them.
+
+        Raises
+        ------
+        ConfigError
+            If a key does not exist or a value is of the wrong type; the message lists the keys there are.
+        """
+        settings = dict(values)
+        heading = settings.pop("heading", {})
+        try:
+            if settings.get("metrics") is not None:
+                settings["metrics"] = tuple(settings["metrics"])
+            return cls(heading=HeadingSettings(**heading), **settings)
+        except TypeError as error:
+            known = [member.name for member in fields(cls)]
+            inner = [member.name for member in fields(HeadingSettings)]
+            raise ConfigError(f"configuration: {error}; known are {known}, and in [heading] {inner}") from error
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "Config":
+        """Read a configuration file.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be read, or as `from_mapping`.
+        """
+        try:
+            return cls.from_mapping(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path}: not a configuration file in TOML ({error})") from error
+
+    def asdict(self) -> dict[str, Any]:
+        """Return plain values, fit for the manifest and for `from_mapping`."""
+        return asdict(self)
+
+    def hash(self) -> str:
+        """Return the SHA-256 of the values; equal hashes give equal rows from equal input."""
+        return hashlib.sha256(json.dumps(self.asdict(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a push gives: the aligned samples as they came, the posture rows of the same instants, what metrics found."""
+
+    samples: PairBlock
+    posture: PostureBlock
+    metrics: MetricBlock
+
+
+class Pipeline:
+    """Blocks of both sensors in, posture rows out.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        The streams' way onto one grid; holds their clocks and counts.
+    calibration : Calibration
+        How the sensors sit on the body: live from the guided steps, in batch from a first look at the file.
+    config : Config
+
+    Notes
+    -----
+    However the recording is cut into blocks, the rows are the same, bit for bit. A new object is the reset.
+    """
+
+    def __init__(self, alignment: Alignment, calibration: Calibration, config: Config | None = None) -> None:
+        config = config or Config()
+        rate = alignment.rate_hz
+        self.alignment = alignment
+        self.calibration = calibration
+        self._roles = tuple(alignment.roles)
+        self._unknown = float(np.deg2rad(config.heading_unknown_deg))
+        self.filtering = LowPass(min(config.smoothing_hz, 0.4 * rate), rate)
+        self._fusions = [Fusion(rate, config.parameters, config.magnetometer) for _ in self._roles]
+        self.heading = Heading(rate, config.heading, calibration.stances())
+        self.kinematics = Kinematics(_spread(calibration, config))
+        self.metrics = MetricSet(_context(calibration, config, rate), config.metrics)
+
+    def push(self, block: ImuBlock) -> Rows:
+        """Take the next rows of one sensor; return the rows that are now known for both.
+
+        Raises
+        ------
+        SignalError
+            If the block does not fit its stream.
+        """
+        return self.walk(self.alignment.push(block))
+
+    def finish(self) -> Rows:
+        """Return the rows and figures that still waited."""
+        rows = self.walk(self.alignment.finish())
+        return Rows(rows.samples, rows.posture, _join(rows.metrics, self.metrics.finish()))
+
+    def walk(self, samples: PairBlock) -> Rows:
+        """Walk aligned rows through every stage."""
+        pair = self.calibration.apply(samples)
+        smooth = self.filtering.push(np.hstack([pair.upper.gyr, pair.lower.gyr]), _gap(pair))
+        upper, lower = self._orientation(pair)
+        heading = self._relative(pair, smooth, upper, lower)
+        posture = self.kinematics.push(pair.time_s, upper, lower, heading, self._quality(pair, upper, lower, heading))
+        return Rows(samples, posture, self.metrics.push(posture))
+
+    def _orientation(self, pair: PairBlock) -> tuple[OrientationBlock, OrientationBlock]:
+        """Fuse both sensors side by side; a sensor that is not there has no orientation."""
+        rows: dict[Role, SensorRows] = {"upper": pair.upper, "lower": pair.lower}
+        blocks = dict(zip(self._roles, fuse(self._fusions, [rows[role] for role in self._roles]), strict=True))
+        nothing = _no_orientation(len(pair)) if len(blocks) < 2 else None
+        upper, lower = blocks.get("upper", nothing), blocks.get("lower", nothing)
+        assert upper is not None and lower is not None  # one of them is there, and `nothing` stands in for the other
+        return upper, lower
+
+    def _relative(
+        self, pair: PairBlock, smooth: np.ndarray, upper: OrientationBlock, lower: OrientationBlock
+    ) -> HeadingBlock:
+        if not self.calibration.usable or len(self._roles) < 2:
+            return _no_heading(len(pair))
+        return self.heading.push(pair, smooth, upper, lower)
+
+    def _quality(
+        self, pair: PairBlock, upper: OrientationBlock, lower: OrientationBlock, heading: HeadingBlock
+    ) -> FlagArray:
+        flags = {"upper": pair.upper.flags, "lower": pair.lower.flags}
+        quality = np.zeros(len(pair), np.uint8)
+        for role in self._roles:
+            quality |= flags[role]
+        known = quality & Quality.GAP.value == 0
+        rest = known & (upper.rest | ("upper" not in self._roles)) & (lower.rest | ("lower" not in self._roles))
+        quality[rest] |= Quality.REST.value
+        quality[upper.disturbed | lower.disturbed] |= Quality.MAGNETICALLY_DISTURBED.value
+        if self.calibration.usable and len(self._roles) == 2:
+            quality[known & ~(heading.sd < self._unknown)] |= Quality.HEADING_UNKNOWN.value
+        return quality
+
+
+def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:
+    """Cut a block, so that what the stages pass on stays small."""
+    for first in range(0, len(pair), rows):
+        part = slice(first, first + rows)
+        yield PairBlock(pair.time_s[part], _part(pair.upper, part), _part(pair.lower, part))
+
+
+def _part(rows: SensorRows, part: slice) -> SensorRows:
+    return SensorRows(rows.acc[part], rows.gyr[part], None if rows.mag is None else rows.mag[part], rows.flags[part])
+
+
+def _gap(pair: PairBlock) -> FlagArray:
+    return (pair.upper.flags | pair.lower.flags) & np.uint8(Quality.GAP.value)
+
+
+def _join(first: MetricBlock, second: MetricBlock) -> MetricBlock:
+    return MetricBlock(
+        first.events + second.events, first.windows + second.windows, first.summary + second.summary
+    )
+
+
+def _spread(calibration: Calibration, config: Config) -> Spread:
+    return Spread(
+        float(np.deg2rad(config.tilt_sd_deg)),
+        calibration.upper.facing_sd,
+        calibration.lower.facing_sd,
+        float(np.deg2rad(config.soft_tissue_sd_deg)),
+    )
+
+
+def _context(calibration: Calibration, config: Config, rate_hz: float) -> MetricContext:
+    planes: tuple[Plane, ...] = ("flexion", "lateral_bend", "axial_rotation")
+    return MetricContext(
+        rate_hz=rate_hz,
+        placement=config.placement or "unknown",
+        calibrated=calibration.usable,
+        neutral_sd_deg=dict.fromkeys(planes, calibration.neutral_sd_deg),
+        soft_tissue_sd_deg=config.soft_tissue_sd_deg,
+        window_s=config.window_s,
+    )
+
+
+def _no_orientation(rows: int) -> OrientationBlock:
+    no = np.zeros(rows, np.bool_)
+    return OrientationBlock(np.full((rows, 4), np.nan), np.full((rows, 3), np.nan), no, no)
+
+
+def _no_heading(rows: int) -> HeadingBlock:
+    return HeadingBlock(np.full(rows, np.nan), np.full(rows, np.inf), np.zeros(rows, np.uint8))
