@@ -5,22 +5,21 @@ without gaps, put side by side, and handed to the kernel of their number. Shapes
 Python half; nothing in this file raises or allocates once the loop runs.
 """
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport fabs
 
 cdef extern from "fusion.h" nogil:
-    ctypedef struct FusionLowPass:
-        double b0, a1, a2, settle
+    ctypedef struct FusionParameters:
+        double acc_tau, mag_tau
+        double bias_sigma_start, bias_forgetting_time, bias_limit
+        double bias_sigma_motion, bias_vertical_weight, bias_sigma_rest
+        double rest_min_time, rest_tau, rest_gyr, rest_acc
+        double field_tau, field_reference_tau, field_norm_tolerance, field_dip_tolerance
+        double field_new_time, field_first_time, field_min_rate
+        double field_undisturbed_time, field_reject_time, field_reject_factor
 
     ctypedef struct FusionTuning:
-        double period, rate, half_period, quarter_period_squared
-        FusionLowPass acc_low_pass, rest_low_pass, field_low_pass
-        double rest_gyr_squared, rest_acc_squared, rest_min_time
-        double bias_limit, bias_variance_start, bias_variance_growth
-        double weight_motion, weight_vertical, weight_rest
-        double heading_gain, heading_tau
-        double field_gain, field_norm_tolerance, field_dip_tolerance
-        double field_undisturbed_time, field_new_time, field_first_time, field_reject_time
-        double field_min_rate_squared, field_reject_factor
+        pass
 
     ctypedef struct FusionStream:
         const double *gyr
@@ -40,6 +39,7 @@ cdef extern from "fusion.h" nogil:
     enum: FUSION_STATE_DOUBLES
     enum: FUSION_MAX_LANES
     enum: FUSION_LEVELS
+    void fusion_tune(FusionTuning *tuning, const FusionParameters *parameters, double rate)
     bint fusion_level_available(int level)
     FusionKernel fusion_kernel(int level, int streams, int *lanes)
     void fusion_begin(const FusionTuning *tuning, double *state)
@@ -52,17 +52,18 @@ LIMIT = 1e9  # rad/s, m/s2 or uT: far beyond any sensor, far below where squares
 cdef enum:
     GAP = 1  # Quality.GAP
 
-cdef double NAN = float("nan")
 cdef double BOUND = LIMIT
+cdef double NAN = float("nan")
 
 
 cdef class Tuning:
-    """The numbers of a filter, as the kernels read them."""
+    """The numbers of a filter as the kernels read them, from parameters by name and a rate in Hz."""
 
     cdef FusionTuning values
 
-    def __init__(self, dict values):
-        self.values = values
+    def __init__(self, dict parameters, double rate):
+        cdef FusionParameters named = parameters
+        fusion_tune(&self.values, &named, rate)
 
 
 def level_available(int level):
@@ -85,60 +86,85 @@ def begin(Tuning tuning, double[::1] state):
 def advance(Tuning tuning, int level, list streams):
     """Filter the rows of up to MAX_LANES streams side by side; the kernels of ``level`` must be available.
 
-    Returns -1; or the place of the first stream that holds, outside of gaps, a value no sensor gives (NaN, or
-    beyond LIMIT), and then no stream was moved on. A stream is a tuple:
+    Returns -1; or the place of a stream that does not fit, and then no stream was moved on: an array is not C
+    contiguous, of another type or shape, or holds, outside of gaps, NaN or a value beyond LIMIT. A stream is a tuple:
 
-    state              (STATE_DOUBLES,)  moved on
-    gyr, acc           (n, 3)            rad/s, m/s2
-    mag                (n, 3)            any unit, NaN or zero where missing; or None
-    flags              (n,)              bit 0 marks gaps; or None
-    quat, bias         (n, 4), (n, 3)    overwritten; NaN in gaps
-    rest               (n,)              overwritten
-    disturbed          (n,)              overwritten, with a magnetometer; else None
-    inertial, delta    (n, 4), (n,)      overwritten, with a magnetometer; else None
+    state              (STATE_DOUBLES,)  float64, moved on
+    gyr, acc           (n, 3)            float64, rad/s, m/s2
+    mag                (n, 3)            float64, any unit, NaN or zero where missing; or None
+    flags              (n,)              uint8, bit 0 marks gaps; or None
+    quat, bias         (n, 4), (n, 3)    float64, overwritten; NaN in gaps
+    rest               (n,)              bool, overwritten
+    disturbed          (n,)              bool, overwritten, with a magnetometer
+    inertial, delta    (n, 4), (n,)      float64, overwritten, with a magnetometer
     """
     cdef FusionStream table[FUSION_MAX_LANES]
     cdef int count = len(streams)
-    cdef int flawed = -1
     cdef int i
     for i in range(count):
-        _enter(&table[i], streams[i])
+        if not _enter(&table[i], streams[i]):
+            return i
     with nogil:
-        for i in range(count - 1, -1, -1):
-            if not _is_sound(&table[i]):
-                flawed = i
-        if flawed < 0:
+        i = _first_unsound(table, count)
+        if i < 0:
             _advance(&tuning.values, level, table, count)
-    return flawed
+    return i
 
 
-cdef _enter(FusionStream *stream, tuple arrays):
-    """Note the addresses of a stream's arrays, which the caller holds on to."""
-    cdef double[::1] state = arrays[0]
-    cdef const double[:, ::1] gyr = arrays[1]
-    cdef const double[:, ::1] acc = arrays[2]
-    cdef const double[:, ::1] mag = arrays[3]
-    cdef const unsigned char[::1] flags = arrays[4]
-    cdef double[:, ::1] quat = arrays[5]
-    cdef double[:, ::1] bias = arrays[6]
-    cdef unsigned char[::1] rest = arrays[7]
-    cdef unsigned char[::1] disturbed = arrays[8]
-    cdef double[:, ::1] inertial = arrays[9]
-    cdef double[::1] delta = arrays[10]
-    stream.rows = gyr.shape[0]
+cdef bint _enter(FusionStream *stream, tuple arrays):
+    """Note the addresses of a stream's arrays, which the caller holds on to, if all of them fit."""
+    cdef Py_ssize_t size = FUSION_STATE_DOUBLES
+    cdef Py_ssize_t n = -1
     stream.row = stream.run = 0
-    if stream.rows == 0:
-        return
-    stream.state = &state[0]
-    stream.gyr, stream.acc = &gyr[0, 0], &acc[0, 0]
-    stream.flags = NULL
-    if flags is not None:
-        stream.flags = &flags[0]
-    stream.quat, stream.bias, stream.rest = &quat[0, 0], &bias[0, 0], &rest[0]
-    stream.mag = NULL
-    if mag is not None:
-        stream.mag, stream.disturbed = &mag[0, 0], &disturbed[0]
-        stream.inertial, stream.delta = &inertial[0, 0], &delta[0]
+    if not (
+        _find(arrays[0], b"d", &size, 1, <void **> &stream.state)
+        and _find(arrays[1], b"d", &n, 3, <void **> &stream.gyr)
+        and _find(arrays[2], b"d", &n, 3, <void **> &stream.acc)
+        and _find(arrays[3], b"d", &n, 3, <void **> &stream.mag)
+        and _find(arrays[4], b"B", &n, 1, <void **> &stream.flags)
+        and _find(arrays[5], b"d", &n, 4, <void **> &stream.quat)
+        and _find(arrays[6], b"d", &n, 3, <void **> &stream.bias)
+        and _find(arrays[7], b"?", &n, 1, <void **> &stream.rest)
+    ):
+        return False
+    stream.rows = n
+    return stream.mag is NULL or (
+        _find(arrays[8], b"?", &n, 1, <void **> &stream.disturbed)
+        and _find(arrays[9], b"d", &n, 4, <void **> &stream.inertial)
+        and _find(arrays[10], b"d", &n, 1, <void **> &stream.delta)
+    )
+
+
+cdef bint _find(array, const char *kind, Py_ssize_t *rows, int width, void **address):
+    """Note where the array is; say whether it is C contiguous, of this type, (rows,) or (rows, width).
+
+    Done by hand, because ten typed memoryviews would cost more than the rows of a live block.
+    """
+    cdef Py_buffer view
+    cdef bint fits
+    address[0] = NULL
+    if array is None:
+        return True
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (BufferError, TypeError, ValueError):
+        return False
+    if rows[0] < 0 and view.ndim > 0:
+        rows[0] = view.shape[0]
+    fits = view.format[0] == kind[0] and view.format[1] == 0 and view.ndim == (1 if width == 1 else 2)
+    fits = fits and view.shape[0] == rows[0] and (width == 1 or view.shape[1] == width)
+    address[0] = view.buf
+    PyBuffer_Release(&view)
+    return fits
+
+
+cdef int _first_unsound(const FusionStream *table, int count) noexcept nogil:
+    """Return the place of the first stream with a value that no sensor gives, or -1."""
+    cdef int i
+    for i in range(count):
+        if not _is_sound(&table[i]):
+            return i
+    return -1
 
 
 cdef bint _is_sound(const FusionStream *stream) noexcept nogil:

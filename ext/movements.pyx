@@ -1,4 +1,4 @@
-"""Angles in, finished excursions out: one hysteresis machine a plane (compiled half of imuposture/metrics/movements.py).
+"""Angles in, finished excursions out: a hysteresis machine a plane (compiled half of imuposture/metrics/movements.py).
 
 Each plane remembers the level it rests at. Row n needs what row n - 1 left behind, so the loop is here. Planes do not
 know each other except that each notes how far the other two moved during its own excursion; the Python half decides
@@ -37,6 +37,7 @@ cdef struct Plane:
     double missing
     double noise
     double noise_n
+    double cut                # the excursion began, or may have begun, in a gap
     double level
     double visited_t         # when the level was last seen from near
     double x
@@ -45,6 +46,8 @@ cdef struct Plane:
     double anchor_t
     double hold_sum
     double hold_n
+    double slow              # the angle, slowly followed
+    double out_t             # since when the way back has not begun
     double side
     double start_t
     double base
@@ -79,6 +82,7 @@ cdef struct Found:
     double sd
     double held
     double level
+    double mark_x
 
 # Values, units and sources of the settings stand in the Python half; the order is that of SETTINGS.
 cdef struct Settings:
@@ -98,18 +102,20 @@ cdef struct Settings:
     double settle_s
     double rest_hold_s
     double change_hold_s
+    double stay_s
     double longest_s
+    double slow_s
     double noise_rows
 
 STATE_SIZE = sizeof(Plane) // sizeof(double)
 FOUND = (
     "kind", "plane", "side", "start_t", "end_t", "opened_t", "closed_t", "base", "peak_x", "peak_t",
-    "most_a", "most_b", "at_peak_a", "at_peak_b", "path", "fastest", "sd", "held", "level",
+    "most_a", "most_b", "at_peak_a", "at_peak_b", "path", "fastest", "sd", "held", "level", "mark_x",
 )
 SETTINGS = (
     "dt", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
-    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "change_hold_s", "longest_s",
-    "noise_rows",
+    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "change_hold_s", "stay_s",
+    "longest_s", "slow_s", "noise_rows",
 )
 
 
@@ -131,12 +137,12 @@ def advance(
     angle, sd  (n, 3)         degrees; NaN where missing
     weights    (w,)           symmetric smoothing weights, w odd; w // 2 missing rows in a row are bridged, more end
                               what is open
-    settings   (18,)          in the order of SETTINGS
+    settings   (20,)          in the order of SETTINGS
     state      (3, STATE_SIZE)  zero at first, overwritten
     window     (7, 2, w)      time, then angle and sd of the planes: the last w rows, twice, so that they always lie
                               one behind the other; overwritten
     recent     (3, 2, k)      the last k smoothed rows, by time and by size, k odd; overwritten
-    found      (m, 19)        columns as in FOUND, m >= 6; overwritten
+    found      (m, 20)        columns as in FOUND, m >= 6; overwritten
     count      (3,)           overwritten: rows consumed, rows found, position in ``window`` (kept between calls)
     """
     with nogil:
@@ -271,7 +277,8 @@ cdef void _step(
     Py_ssize_t[::1] count,
 ) noexcept nogil:
     """Move one machine on by one smoothed row; x[1] and x[2] are the other planes."""
-    cdef double noise = sqrt(plane.noise)
+    # The noise of few rows is itself uncertain; the margin shrinks from 60 % at 5 rows to 4 % at 100.
+    cdef double noise = sqrt(plane.noise * (1.0 + 8.0 / plane.noise_n))
     cdef double inner = _larger(settings.inner_deg, settings.inner_noise * noise)
     cdef double start = _larger(settings.start_deg, settings.start_noise * noise)
     if plane.seeded == 0.0 or t - plane.t > settings.change_hold_s:  # after a long gap nothing is known of the rest
@@ -282,6 +289,7 @@ cdef void _step(
     _since(x, fabs(x[0] - plane.x), settings.dt, &plane.valley)
     plane.x = x[0]
     plane.t = t
+    plane.slow += (x[0] - plane.slow) * settings.dt / (settings.slow_s + settings.dt)
     if fabs(x[0] - plane.anchor_x) > _larger(settings.hold_deg, settings.hold_noise * noise):
         _anchor(t, x[0], plane)
     plane.hold_sum += x[0]
@@ -295,10 +303,12 @@ cdef void _step(
 
 
 cdef void _seed(double t, const double* x, Plane* plane) noexcept nogil:
+    plane.cut = 0.0
     plane.seeded = 1.0
     plane.seeded_t = t
     plane.mode = REST
     plane.level = x[0]
+    plane.slow = x[0]
     plane.x = x[0]
     plane.visited_t = t
     _anchor(t, x[0], plane)
@@ -347,17 +357,25 @@ cdef void _rest(
     elif d * (plane.mark.x - plane.level) < 0.0:  # so fast through the level that no row fell near it
         _set_mark(t, x, 0.0, &plane.mark)
         plane.mark.x = plane.level
-    if t - plane.anchor_t >= settings.rest_hold_s or t - plane.seeded_t <= settings.settle_s:
+    if fabs(d) <= inner:
+        plane.cut = 0.0
+    if t - plane.seeded_t <= settings.settle_s and plane.anchor_t <= plane.seeded_t:
+        plane.level = plane.hold_sum / plane.hold_n
+    elif t - plane.anchor_t >= settings.rest_hold_s:
+        plane.cut = 0.0
         plane.level = plane.hold_sum / plane.hold_n
         _set_mark(t, x, 0.0, &plane.mark)
     elif fabs(d) > start and fabs(x[0] - plane.mark.x) > start:
-        _open(t, plane.level if plane.mark.distance <= inner else plane.mark.x, d, x, plane)
+        _open(t, plane.level if plane.mark.distance <= inner else plane.mark.x, d, x, settings, plane)
 
 
-cdef void _open(double t, double base, double side, const double* x, Plane* plane) noexcept nogil:
+cdef void _open(
+    double t, double base, double side, const double* x, const Settings* settings, Plane* plane
+) noexcept nogil:
     plane.mode = OUT
     plane.opened_t = t
-    plane.start_t = plane.mark.t
+    plane.out_t = t
+    plane.start_t = _larger(plane.mark.t, t - settings.change_hold_s)  # who hovers near the level has not started
     plane.base = base
     plane.side = 1.0 if side > 0.0 else -1.0
     plane.sd_sum = 0.0
@@ -384,6 +402,8 @@ cdef void _move(
     cdef double amplitude, level
     plane.held = _larger(plane.held, plane.side * median)
     if out > plane.side * (plane.peak_x - plane.base):
+        if plane.mode == RETURNING:
+            plane.out_t = t
         plane.mode = OUT
         plane.peak_x = x[0]
         plane.peak_t = t
@@ -396,8 +416,12 @@ cdef void _move(
         plane.valley.distance = INFINITY
     if plane.mode == RETURNING and _is_over(t, x, away, amplitude, inner, start, settings, plane):
         _close(p, t, x, inner, start, settings, plane, found, count)
-    elif t - plane.anchor_t >= settings.change_hold_s or t - plane.opened_t >= settings.longest_s:
-        level = plane.hold_sum / plane.hold_n
+    elif (
+        t - plane.anchor_t >= settings.change_hold_s
+        or (plane.mode == OUT and t - plane.out_t >= settings.stay_s)
+        or t - plane.opened_t >= settings.longest_s
+    ):
+        level = plane.hold_sum / plane.hold_n if t - plane.anchor_t >= settings.change_hold_s else plane.slow
         _report(p, t, t, level, POSTURE_CHANGE, &plane.mark, plane, found, count)
         plane.mode = REST
         plane.level = level
@@ -423,7 +447,7 @@ cdef bint _is_over(
         return True
     if plane.valley.distance <= band:
         return t - plane.band_t >= settings.dwell_s or away - plane.valley.distance >= settings.bounce_deg
-    # Repeated bends that never come back to the level: each turning point on the near side ends one and starts the next.
+    # Bends that never come back to the level: each turning point on the near side ends one and starts the next.
     return away - plane.valley.distance >= _larger(start, settings.rise_share * amplitude)
 
 
@@ -440,7 +464,10 @@ cdef void _close(
 ) noexcept nogil:
     """End an excursion at its valley, which is where the next one may start."""
     cdef double past = plane.side * (x[0] - plane.level)
-    _report(p, t, plane.valley.t, plane.level, REPETITION, &plane.mark, plane, found, count)
+    _report(
+        p, t, plane.valley.t, plane.level, ABORTED if plane.cut else REPETITION, &plane.mark, plane, found, count
+    )
+    plane.cut = 0.0
     plane.mode = REST
     plane.mark = plane.valley
     if past < -inner:  # so fast through the level that no row fell near it
@@ -451,7 +478,7 @@ cdef void _close(
     elif past - plane.valley.distance >= start and past > start:
         if t - plane.visited_t > settings.longest_s:
             plane.level = plane.valley.x
-        _open(t, plane.mark.x, plane.side, x, plane)
+        _open(t, plane.mark.x, plane.side, x, settings, plane)
         plane.peak_x = x[0]
         plane.peak_t = t
         plane.at_peak[0] = x[1] - plane.mark.other[0]
@@ -465,10 +492,11 @@ cdef void _cut_off(
     cdef double amplitude = plane.side * (plane.peak_x - plane.base)
     cdef double band = _larger(settings.band_deg, settings.band_share * amplitude)
     cdef double[3] here
-    if plane.mode == RETURNING and plane.valley.distance <= band:
+    if plane.mode == RETURNING and plane.valley.distance <= band and plane.cut == 0.0:
         _report(p, plane.t, plane.valley.t, plane.level, REPETITION, &plane.mark, plane, found, count)
     elif plane.mode != REST:
         _report(p, plane.t, plane.t, plane.level, ABORTED, &plane.mark, plane, found, count)
+    plane.cut = 1.0
     here[0] = plane.level
     here[1] = NAN
     here[2] = NAN
@@ -509,6 +537,7 @@ cdef void _report(
     row.sd = plane.sd_sum / plane.sd_n if plane.sd_n > 0.0 else NAN
     row.held = plane.side * plane.held
     row.level = level
+    row.mark_x = since.x
     count[1] += 1
 
 

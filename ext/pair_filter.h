@@ -23,6 +23,7 @@
 /* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward and in side bends. */
 enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, STATES };
 enum { UPPER, LOWER };
+enum { KNOWN_NOTHING, KNOWN_STANCE, KNOWN_BENDS }; /* what the calibration knows of a row */
 enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
 
 typedef struct {
@@ -35,6 +36,7 @@ typedef struct {
     double stance_sd;          /* rad a step: sway in the neutral stance */
     double hold_tilt;          /* rad: a hold ends when a sensor leaves its inclination by this much */
     double hold_turn;          /* rad: or has turned by this much beyond its bias */
+    double hold_twist;         /* rad: or the two against each other */
     double hold_tilt_sd;       /* rad over a hold: inclination error at its ends */
     double hold_common_sd;     /* rad over a hold: turn of the whole body */
     double hold_relative_sd;   /* rad over a hold: turn of one segment on the other */
@@ -44,14 +46,21 @@ typedef struct {
     double bend_coherence;     /* 0..1 */
     double bend_sd;            /* rad an episode: off-plane share of single bends */
     double bend_longest;       /* s an episode */
-    double coupling_sd;        /* rad: this person's coupling angle wanders within this */
-    double coupling_time;      /* s */
+    double coupling_sd;        /* rad: this person's own coupling angles */
+    double coupling_walk;      /* rad per root second */
     double limit;              /* rad of axial rotation */
     double limit_sd;           /* rad */
     double gap_rate;           /* rad/s: what the wearer may twist while rows are missing */
     double gap_most;           /* rad */
     double slew;               /* s: corrections reach the rows with this time constant, without jumps */
+    double facing_sd;          /* rad: what the two mountings' facings may differ, which looks like coupling */
 } pair_settings;
+
+/* A pose that is being kept: how long, the vertical of each sensor at its beginning and now, the angle each turned by
+ * its gyroscope, and its turn about the vertical beyond the bias. */
+typedef struct {
+    double seconds, began[2][3], now[2][3], angle[2][3], turned[2];
+} pair_hold;
 
 typedef struct {
     double x[STATES], p[STATES][STATES];
@@ -59,10 +68,10 @@ typedef struct {
     double correction;                    /* rad still to be handed to the rows */
     double since_stance, since_hold, since_bend; /* s */
     /* sums over a step: vertical, rate and twist; levelled rates of both as complex numbers */
-    double up[2][3], gyr[2][3], subtracted[2], twist_cos, twist_sin, stance_rows;
+    double up[2][3], gyr[2][3], twist_cos, twist_sin, stance_rows, told_rows;
     double cross_re, cross_im, power[2], forward, side;
-    /* the hold that is open */
-    double hold_s, hold_up[2][3], hold_last[2][3], hold_angle[2][3], hold_turned[2];
+    pair_hold hold, earlier, earliest; /* the hold that is open, as it is now and was one and two steps ago */
+    double settling;                   /* steps until the next hold may begin */
     /* the bend that is open */
     double bend_s, bend_re, bend_im, bend_power[2], bend_forward, bend_side;
 } pair_filter;
@@ -74,7 +83,9 @@ static void pf_start(pair_filter *f, const pair_settings *c) {
     f->since_stance = f->since_hold = f->since_bend = 1e9;
     f->p[DELTA][DELTA] = pf_square(c->initial_sd);
     for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] = pf_square(c->bias_sd);
-    f->p[COUPLING_FORWARD][COUPLING_FORWARD] = f->p[COUPLING_SIDE][COUPLING_SIDE] = pf_square(c->coupling_sd);
+    double shared = pf_square(c->facing_sd), own = pf_square(c->coupling_sd);
+    f->p[COUPLING_FORWARD][COUPLING_FORWARD] = f->p[COUPLING_SIDE][COUPLING_SIDE] = shared + own;
+    f->p[COUPLING_FORWARD][COUPLING_SIDE] = f->p[COUPLING_SIDE][COUPLING_FORWARD] = shared;
 }
 
 /* One scalar measurement: innovation with direction h; beyond two of its own sds its weight falls (Huber 1964). */
@@ -124,15 +135,7 @@ static void pf_predict(pair_filter *f, const pair_settings *c, double dt, const 
     for (int k = 1; k < STATES; k++) f->p[DELTA][k] = f->p[k][DELTA] = f->p[DELTA][k] + row[k];
     f->p[DELTA][DELTA] = variance + pf_square(c->delta_walk) * dt;
     for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] += pf_square(c->bias_walk) * dt;
-    double keep = 1.0 - dt / c->coupling_time;
-    for (int i = COUPLING_FORWARD; i < STATES; i++) {
-        f->x[i] *= keep;
-        for (int k = 0; k < STATES; k++) {
-            f->p[i][k] *= keep;
-            f->p[k][i] *= keep;
-        }
-        f->p[i][i] += (1.0 - keep * keep) * pf_square(c->coupling_sd);
-    }
+    for (int i = COUPLING_FORWARD; i < STATES; i++) f->p[i][i] += pf_square(c->coupling_walk) * dt;
 }
 
 /* Neutral stance: the twist of this step is zero, but for sway. */
@@ -152,24 +155,24 @@ static void pf_limit(pair_filter *f, const pair_settings *c, double twist) {
 }
 
 static void pf_open_hold(pair_filter *f, const double up[2][3]) {
-    f->hold_s = 0.0;
-    memcpy(f->hold_up, up, sizeof f->hold_up);
-    memset(f->hold_angle, 0, sizeof f->hold_angle);
-    f->hold_turned[UPPER] = f->hold_turned[LOWER] = 0.0;
+    memset(&f->hold, 0, sizeof f->hold);
+    memcpy(f->hold.began, up, sizeof f->hold.began);
+    memcpy(f->hold.now, up, sizeof f->hold.now);
+    f->earlier = f->earliest = f->hold;
 }
 
-/* What a hold of hold_s seconds says about the two biases. */
-static void pf_close_hold(pair_filter *f, const pair_settings *c) {
-    double t = f->hold_s, bias[2][3];
+/* What a hold says about the two biases. */
+static void pf_learn_bias(pair_filter *f, const pair_settings *c, const pair_hold *hold) {
+    double t = hold->seconds, bias[2][3];
     if (t < c->hold_shortest) return;
     for (int s = 0; s < 2; s++) {
         double moved[3], turn[3];
-        for (int i = 0; i < 3; i++) moved[i] = f->hold_last[s][i] - f->hold_up[s][i];
-        spatial_cross(moved, f->hold_up[s], turn); /* the inclination's own change is no bias */
-        for (int i = 0; i < 3; i++) bias[s][i] = (f->hold_angle[s][i] - turn[i]) / t;
+        for (int i = 0; i < 3; i++) moved[i] = hold->now[s][i] - hold->began[s][i];
+        spatial_cross(moved, hold->began[s], turn); /* the inclination's own change is no bias */
+        for (int i = 0; i < 3; i++) bias[s][i] = (hold->angle[s][i] - turn[i]) / t;
     }
     for (int s = 0; s < 2; s++) { /* two horizontal axes of each sensor: bias seen through the inclination */
-        const double *up = f->hold_last[s];
+        const double *up = hold->now[s];
         for (int i = 0; i < 3; i++) {
             double h[STATES] = {0}, innovation = 0.0, length = 0.0;
             for (int k = 0; k < 3; k++) { /* rows of the projector on the horizontal plane; rank two, so weighed 3/2 */
@@ -181,52 +184,70 @@ static void pf_close_hold(pair_filter *f, const pair_settings *c) {
             if (length > 1e-6) pf_update(f, h, innovation, 1.5 * pf_square(c->hold_tilt_sd / t), 1);
         }
     }
-    double h[STATES] = {0}, difference = 0.0, sum = 0.0;
-    for (int k = 0; k < 3; k++) {
-        double u = f->hold_last[UPPER][k], l = f->hold_last[LOWER][k];
-        h[BIAS_UPPER + k] = u;
-        h[BIAS_LOWER + k] = -l;
-        difference += u * (bias[UPPER][k] - f->x[BIAS_UPPER + k]) - l * (bias[LOWER][k] - f->x[BIAS_LOWER + k]);
+    /* Vertical: the two against each other first, then both together. */
+    for (int sum = 0; sum < 2; sum++) {
+        double h[STATES] = {0}, innovation = 0.0;
+        for (int k = 0; k < 3; k++) {
+            h[BIAS_UPPER + k] = sum ? 0.5 * hold->now[UPPER][k] : hold->now[UPPER][k];
+            h[BIAS_LOWER + k] = sum ? 0.5 * hold->now[LOWER][k] : -hold->now[LOWER][k];
+            innovation += h[BIAS_UPPER + k] * (bias[UPPER][k] - f->x[BIAS_UPPER + k]);
+            innovation += h[BIAS_LOWER + k] * (bias[LOWER][k] - f->x[BIAS_LOWER + k]);
+        }
+        pf_update(f, h, innovation, pf_square((sum ? c->hold_common_sd : c->hold_relative_sd) / t), 1);
     }
-    pf_update(f, h, difference, pf_square(c->hold_relative_sd / t), 1);
-    for (int k = 0; k < 3; k++) {
-        double u = f->hold_last[UPPER][k], l = f->hold_last[LOWER][k];
-        h[BIAS_UPPER + k] = 0.5 * u;
-        h[BIAS_LOWER + k] = 0.5 * l;
-        sum += 0.5 * u * (bias[UPPER][k] - f->x[BIAS_UPPER + k]) + 0.5 * l * (bias[LOWER][k] - f->x[BIAS_LOWER + k]);
-    }
-    pf_update(f, h, sum, pf_square(c->hold_common_sd / t), 1);
     f->since_hold = 0.0;
 }
 
-/* Keep the open hold going, or close it and open the next. */
-static void pf_hold(pair_filter *f, const pair_settings *c, double dt, const double up[2][3], const double gyr[2][3]) {
-    int held = 1;
-    double turned[2];
+/* Say whether the pose is still kept, and move the hold on by a step if it is. */
+static int pf_kept(const pair_filter *f, const pair_settings *c, double dt, const double up[2][3],
+                   const double gyr[2][3], pair_hold *hold) {
+    double h[STATES] = {0}, sd[2], between = 0.0;
+    int kept = 1;
+    hold->seconds += dt;
     for (int s = 0; s < 2; s++) {
-        double away[3], sd = 0.0, h[3];
+        double away[3];
+        sd[s] = 0.0;
         for (int i = 0; i < 3; i++) {
-            away[i] = up[s][i] - f->hold_up[s][i];
-            h[i] = up[s][i];
+            away[i] = up[s][i] - hold->began[s][i];
+            h[1 + 3 * s + i] = s == UPPER ? up[s][i] : -up[s][i];
+            hold->now[s][i] = up[s][i];
+            hold->angle[s][i] += dt * gyr[s][i];
+            hold->turned[s] += dt * up[s][i] * (gyr[s][i] - f->x[1 + 3 * s + i]);
         }
         for (int i = 0; i < 3; i++)
-            for (int k = 0; k < 3; k++) sd += h[i] * f->p[1 + 3 * s + i][1 + 3 * s + k] * h[k];
-        turned[s] = f->hold_turned[s];
-        for (int i = 0; i < 3; i++) turned[s] += dt * h[i] * (gyr[s][i] - f->x[1 + 3 * s + i]);
-        double bound = c->hold_turn + 2.0 * (f->hold_s + dt) * sqrt(sd > 0.0 ? sd : 0.0);
-        held &= spatial_dot(away, away) < pf_square(c->hold_tilt) && turned[s] < bound && turned[s] > -bound;
+            for (int k = 0; k < 3; k++) sd[s] += up[s][i] * f->p[1 + 3 * s + i][1 + 3 * s + k] * up[s][k];
+        double bound = c->hold_turn + 2.0 * hold->seconds * sqrt(sd[s] > 0.0 ? sd[s] : 0.0);
+        kept &= spatial_dot(away, away) < pf_square(c->hold_tilt) && fabs(hold->turned[s]) < bound;
     }
-    if (held) {
-        for (int s = 0; s < 2; s++) {
-            for (int i = 0; i < 3; i++) f->hold_angle[s][i] += dt * gyr[s][i];
-            f->hold_turned[s] = turned[s];
-        }
-        memcpy(f->hold_last, up, sizeof f->hold_last);
-        f->hold_s += dt;
-        if (f->hold_s < c->hold_longest) return;
+    for (int i = 0; i < STATES; i++)
+        for (int k = 0; k < STATES; k++) between += h[i] * f->p[i][k] * h[k];
+    double bound = c->hold_twist + 2.0 * hold->seconds * sqrt(between > 0.0 ? between : 0.0);
+    return kept && fabs(hold->turned[UPPER] - hold->turned[LOWER]) < bound;
+}
+
+/* Keep the open hold going, or close it and open the next. A hold that a movement ended is taken as it was a second
+ * before, because movements begin slowly, and the next one begins once the movement has died away. */
+static void pf_hold(pair_filter *f, const pair_settings *c, double dt, const double up[2][3], const double gyr[2][3]) {
+    if (f->settling > 0.0) {
+        f->settling -= 1.0;
+        pf_open_hold(f, up);
+        return;
     }
-    pf_close_hold(f, c);
-    pf_open_hold(f, up);
+    pair_hold next = f->hold;
+    int kept = pf_kept(f, c, dt, up, gyr, &next);
+    if (!kept) {
+        pf_learn_bias(f, c, &f->earliest);
+        f->settling = 1.0;
+        pf_open_hold(f, up);
+        return;
+    }
+    f->earliest = f->earlier;
+    f->earlier = f->hold;
+    f->hold = next;
+    if (next.seconds >= c->hold_longest) {
+        pf_learn_bias(f, c, &f->earliest);
+        pf_open_hold(f, up);
+    }
 }
 
 /* What a bend says about the heading: the angle between the levelled rates of both, modulo half a turn. */
@@ -254,6 +275,7 @@ static void pf_close_bend(pair_filter *f, const pair_settings *c) {
 static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
     double joint = sqrt(f->power[UPPER] * f->power[LOWER]), rows = c->step_rows;
     double strength = sqrt(f->cross_re * f->cross_re + f->cross_im * f->cross_im);
+    /* The calibration's own bends say nothing new: the mountings were made of them. */
     int bending = joint > rows * pf_square(c->bend_rate) && strength > c->bend_coherence * joint;
     if (bending) {
         f->bend_s += dt;
@@ -267,11 +289,10 @@ static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
 }
 
 static void pf_clear_step(pair_filter *f) {
-    f->rows = f->twist_cos = f->twist_sin = f->stance_rows = f->cross_re = f->cross_im = f->forward = f->side = 0.0;
+    f->rows = f->twist_cos = f->twist_sin = f->stance_rows = f->told_rows = f->cross_re = f->cross_im = f->forward = f->side = 0.0;
     memset(f->up, 0, sizeof f->up);
     memset(f->gyr, 0, sizeof f->gyr);
     memset(f->power, 0, sizeof f->power);
-    f->subtracted[UPPER] = f->subtracted[LOWER] = 0.0;
 }
 
 /* Half a second is complete: predict, then let everything speak that was seen in it. */
@@ -312,9 +333,10 @@ static void pf_anchor(pair_filter *f, const pair_settings *c, double twist_now, 
     pf_open_hold(f, up);
 }
 
-/* One row of both sensors. quat (4) segment -> earth, gyr and smooth (3) rad/s segment frame, bias (3) that was subtracted. */
+/* One row of both sensors. quat (4) segment -> earth, gyr and smooth (3) rad/s segment frame, bias (3) that was subtracted;
+ * known: what the calibration knows of it. */
 static void pf_row(pair_filter *f, const pair_settings *c, const double *const quat[2], const double *const gyr[2],
-                   const double *const smooth[2], const double *const bias[2], int stance) {
+                   const double *const smooth[2], const double *const bias[2], int known) {
     double r[9], up[2][3], facing[2][2], level[2][2], drift[2];
     for (int s = 0; s < 2; s++) {
         spatial_matrix(quat[s], r);
@@ -356,7 +378,8 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
             f->up[s][i] += up[s][i];
             f->gyr[s][i] += gyr[s][i];
         }
-    f->stance_rows += stance ? 1.0 : 0.0;
+    f->stance_rows += known == KNOWN_STANCE ? 1.0 : 0.0;
+    f->told_rows += known == KNOWN_BENDS ? 1.0 : 0.0;
     f->rows += 1.0;
     if (f->rows >= c->step_rows) pf_step(f, c);
 }

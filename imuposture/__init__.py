@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from imuposture.acquisition.simulation import Person, SensorModel, Simulation, simulate
     from imuposture.fusion import Parameters, orientation
     from imuposture.output import Result, open_sessions
-    from imuposture.pipeline import Config, Pipeline, process
+    from imuposture.pipeline import Config, Pipeline
+    from imuposture.processing import process
 
 _HOME = {
     "CalibrationError": "_errors",
@@ -40,7 +41,7 @@ _HOME = {
     "Simulation": "acquisition.simulation",
     "open_sessions": "output",
     "orientation": "fusion",
-    "process": "pipeline",
+    "process": "processing",
     "simulate": "acquisition.simulation",
 }
 

@@ -22,8 +22,7 @@ from imuposture import __version__
 from imuposture._errors import ConfigError, ImuPostureError
 
 if TYPE_CHECKING:
-    from imuposture.output import Result
-    from imuposture.pipeline import Config
+    from imuposture import Config, Result
 
 FAILED, USAGE, PARTLY, INTERRUPTED = 1, 2, 4, 130
 QUIET_S = 1.5  # s; work shorter than this shows no progress bar
@@ -99,8 +98,8 @@ def process(
     """
     jobs = _jobs(inputs, upper, lower, out)
     _refuse_errors_file(errors, out)
-    options = {"config": _config(config, placement), "calibration": calibration}
-    options |= {"overwrite": overwrite, "samples": samples}
+    settings = _config(config, placement)
+    options = {"config": settings, "calibration": calibration, "overwrite": overwrite, "samples": samples}
     done: list[dict[str, Any]] = []
     failures: list[Failure] = []
     for job in jobs:
@@ -202,7 +201,7 @@ def _refuse_errors_file(path: Path | None, out: Path) -> None:
 
 
 def _config(path: Path | None, placement: str | None) -> "Config":
-    from imuposture.pipeline import Config
+    from imuposture import Config
 
     try:
         config = Config() if path is None else Config.from_toml(path)
@@ -213,7 +212,7 @@ def _config(path: Path | None, placement: str | None) -> "Config":
 
 def _run(job: Job, options: dict[str, Any]) -> "Result | Failure":
     """Process one recording; what goes wrong with it must not stop the others."""
-    from imuposture.pipeline import process as run
+    from imuposture import process as run
 
     try:
         with _progress(job.name) as progress:
@@ -276,31 +275,56 @@ def _summed_up(result: "Result") -> Iterator[str]:
         made = known.get("software", {}).get("version", "unknown")
         yield f"kept as it is: same input and settings, made by version {made}; --overwrite makes it again"
     yield f"duration: {_duration(known.get('duration_s') or 0.0)}"
-    for name in ("calibration", "heading", "alignment"):
+    for name in ("calibration", "heading"):
         yield from (f"{name}: {told}" for told in _told(known.get(name)))
+    yield from _losses(known.get("alignment"))
     yield from _figures(result.summary.to_pylist())
     yield from (f"note: {note}" for note in known.get("notes", []))
 
 
-def _told(value: object) -> list[str]:
-    """Return a part of the manifest in words: its verdicts where it has some, else its plain figures."""
+def _told(value: object) -> Iterator[str]:
+    """Put a part of the manifest in words: its verdicts where it has some, else its plain figures."""
     if not isinstance(value, dict):
-        return [] if value is None else [str(value)]
-    if value.get("verdicts"):
-        return [str(verdict) for verdict in value["verdicts"]]
-    plain = {key: item for key, item in value.items() if isinstance(item, str | int | float)}
-    return [", ".join(f"{key.replace('_', ' ')} {_number(item)}" for key, item in plain.items())] if plain else []
+        return
+    if "usable" in value:
+        yield "usable" if value["usable"] else "not usable"
+    yield from map(str, value.get("verdicts", []))
+    if "verdicts" not in value:
+        plain = [(key, item) for key, item in value.items() if isinstance(item, str | int | float)]
+        yield ", ".join(f"{_words(key)} {_number(item)}" for key, item in plain)
+
+
+def _losses(alignment: object) -> Iterator[str]:
+    sensors = alignment.get("sensors") if isinstance(alignment, dict) else None
+    for role, counts in sensors.items() if isinstance(sensors, dict) else ():
+        yield f"samples, {role}: " + ", ".join(
+            f"{count} {_words(what)}" for what, count in counts.items() if count or what in {"kept", "lost"}
+        )
 
 
 def _figures(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Put each range of motion on a line, and each figure that carries a verdict."""
+    """Put the ranges of a plane on one line, with right - left, and each verdict on one of its own."""
+    planes = dict.fromkeys(row["plane"] for row in rows if row["metric"] == "range_of_motion")
+    for plane in planes:
+        mine = [row for row in rows if row["plane"] == plane]
+        sides = [f"{row['side']} {_number(row['value'])}" for row in mine if row["metric"] == "range_of_motion"]
+        between = [f"right - left {_with_interval(row)}" for row in mine if row["metric"] == "range_difference"]
+        yield f"range of motion, {_words(plane)}: {', '.join(sides)} deg" + "".join(f"; {text}" for text in between)
     for row in rows:
-        if row["verdict"] is None and not row["definition"].startswith("range_of_motion"):
-            continue
-        of = " ".join(str(row[key]).replace("_", " ") for key in ("metric", "plane", "side") if row[key])
-        interval = f" ({_number(row['low'])} to {_number(row['high'])})" if row["low"] is not None else ""
-        value = "cannot be told" if row["value"] is None else f"{_number(row['value'])}{interval} {row['unit']}"
-        yield f"{of}: {value}" + (f", {row['verdict'].replace('_', ' ')}" if row["verdict"] else "")
+        if row["verdict"] in {"asymmetric", "even", "not_shown"}:
+            yield f"{_words(row['verdict'])}: {_words(row['metric'], row['plane'])} {_with_interval(row)}"
+    if untold := [_words(row["metric"], row["plane"]) for row in rows if row["verdict"] == "cannot_tell"]:
+        yield f"cannot tell: {', '.join(untold)}"
+
+
+def _with_interval(row: dict[str, Any]) -> str:
+    bounds = f" ({_number(row['low'])} to {_number(row['high'])})" if row["low"] is not None else ""
+    unit = "" if row["unit"] == "1" else f" {row['unit']}"
+    return f"{_number(row['value'])}{bounds}{unit}"
+
+
+def _words(*names: str | None) -> str:
+    return " ".join(name.replace("_", " ") for name in names if name)
 
 
 def _described(found: dict[str, Any], indent: str = "") -> Iterator[str]:
@@ -314,10 +338,12 @@ def _described(found: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{name}: {'' if value else 'none'}".rstrip()
             yield from (f"{indent}  {_safe(item)}" for item in value)
         else:
-            yield f"{name}: {'unknown' if value is None else _safe(_number(value))}"
+            yield f"{name}: {_safe(_number(value))}"
 
 
 def _number(value: object) -> str:
+    if value is None:
+        return "unknown"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -8,9 +8,9 @@ every stream gives the same rows alone, beside others, in any cuts and on any pr
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from math import ceil, pi, radians, sqrt
+from math import radians
 from typing import Any, overload
 
 import numpy as np
@@ -23,8 +23,9 @@ from imuposture._ext import fusion as _ext
 __all__ = ["Fusion", "NorthBlock", "Parameters", "fuse", "isa_level", "orientation"]
 
 RATE_LIMITS = (1.0, 20_000.0)  # Hz; slower, rest and settling times lose their meaning; faster, a unit is wrong
+_Stream = tuple[Any, ...]  # what `_ext.advance` documents: state, rows, results
 LEVELS = ("baseline", "avx2", "avx512")
-BIAS_GROWTH = radians(0.1)  # rad/s, by definition of `bias_forgetting_time`
+CHUNK = 4096  # rows a lane before the next look at the list of recordings; scratch that stays in the cache
 
 
 @dataclass(frozen=True)
@@ -159,88 +160,10 @@ class NorthBlock(OrientationBlock):
     delta: FloatArray
 
 
-def _sine(x: float) -> float:
-    """Sum the power series of the sine; the same bits on every machine, which libm does not promise."""
-    term, total = x, x
-    for n in range(3, 29, 2):
-        term *= -x * x / (n * (n - 1))
-        total += term
-    return total
-
-
-def _decay(x: float) -> float:
-    """Compute exp(-x) for x > 0: the power series at x / 1024, squared ten times."""
-    term, total = 1.0, 1.0
-    for n in range(1, 12):
-        term *= -min(x, 700.0) / 1024 / n
-        total += term
-    for _ in range(10):
-        total *= total
-    return total
-
-
-def _low_pass(tau: float, period: float) -> dict[str, float]:
-    """Design the second-order Butterworth low-pass whose step response settles with ``tau``, both in s.
-
-    The cutoff is sqrt(2) / (2 pi tau), by the bilinear transform; below ``period / 2`` samples pass unchanged (VQF).
-    """
-    settle = float(max(1, ceil(tau / period) - 2))
-    while settle * period < tau:
-        settle += 1
-    if tau < period / 2:
-        return {"b0": 1.0, "a1": 2.0, "a2": 1.0, "settle": settle}
-    half = period / (sqrt(2.0) * tau)
-    tangent = _sine(half) / _sine(pi / 2 - half)
-    scale = tangent * tangent + sqrt(2.0) * tangent + 1.0
-    return {
-        "b0": tangent * tangent / scale,
-        "a1": 2.0 * (tangent * tangent - 1.0) / scale,
-        "a2": (1.0 - sqrt(2.0) * tangent + tangent * tangent) / scale,
-        "settle": settle,
-    }
-
-
 @lru_cache(maxsize=64)
-def _tuning(rate: float, p: Parameters) -> _ext.Tuning:
-    """Turn the parameters into the numbers the kernels read."""
-    period = 1.0 / rate
-    growth = BIAS_GROWTH**2 * period / p.bias_forgetting_time
-
-    def weight(sigma: float) -> float:
-        """W for which the converged variance is sigma^2 while it grows by ``growth`` a row."""
-        return sigma**4 / growth + sigma**2
-
-    return _ext.Tuning(
-        {
-            "period": period,
-            "rate": rate,
-            "half_period": period / 2,
-            "quarter_period_squared": period * period / 4,
-            "acc_low_pass": _low_pass(p.acc_tau, period),
-            "rest_low_pass": _low_pass(p.rest_tau, period),
-            "field_low_pass": _low_pass(p.field_tau, period),
-            "rest_gyr_squared": p.rest_gyr * p.rest_gyr,
-            "rest_acc_squared": p.rest_acc * p.rest_acc,
-            "rest_min_time": p.rest_min_time,
-            "bias_limit": p.bias_limit,
-            "bias_variance_start": p.bias_sigma_start**2,
-            "bias_variance_growth": growth,
-            "weight_motion": weight(p.bias_sigma_motion),
-            "weight_vertical": weight(p.bias_sigma_motion) / p.bias_vertical_weight,
-            "weight_rest": weight(p.bias_sigma_rest),
-            "heading_gain": 1.0 - _decay(period / p.mag_tau),
-            "heading_tau": p.mag_tau,
-            "field_gain": 1.0 - _decay(period / p.field_reference_tau),
-            "field_norm_tolerance": p.field_norm_tolerance,
-            "field_dip_tolerance": p.field_dip_tolerance,
-            "field_undisturbed_time": p.field_undisturbed_time,
-            "field_new_time": p.field_new_time,
-            "field_first_time": p.field_first_time,
-            "field_reject_time": p.field_reject_time,
-            "field_min_rate_squared": p.field_min_rate * p.field_min_rate,
-            "field_reject_factor": p.field_reject_factor,
-        }
-    )
+def _tuning(parameters: Parameters, rate: float, magnetometer: bool) -> _ext.Tuning:
+    """Return the same object for filters that are alike: those can be lanes of one another."""
+    return _ext.Tuning(asdict(parameters), rate)
 
 
 def _level(forced: str | None) -> int:
@@ -300,7 +223,7 @@ class Fusion:
         self.rate_hz = _checked_rate(rate_hz)
         self.parameters = Parameters.named(parameters) if isinstance(parameters, str) else parameters
         self.magnetometer = magnetometer
-        self._tuning = _tuning(self.rate_hz, self.parameters)
+        self._tuning = _tuning(self.parameters, self.rate_hz, magnetometer)
         self._state = np.zeros(_ext.STATE_DOUBLES)
         _ext.begin(self._tuning, self._state)
 
@@ -326,7 +249,35 @@ class Fusion:
             If a shape is wrong, the magnetometer is missing, or a row that is no gap holds NaN or nonsense; the
             filter has not moved then.
         """
-        return fuse((self,), (rows,))[0]
+        block = self._room(rows)
+        _advance(self._tuning, [self._stream(rows, block)])
+        return block
+
+    def _room(self, rows: SensorRows) -> OrientationBlock:
+        """Make room for the results."""
+        count = len(rows.gyr)
+        quat, bias, rest = np.empty((count, 4)), np.empty((count, 3)), np.empty(count, np.bool_)
+        if not self.magnetometer:
+            return OrientationBlock(quat, bias, rest, _never(count))
+        return NorthBlock(quat, bias, rest, np.empty(count, np.bool_), np.empty((count, 4)), np.empty(count))
+
+    def _stream(self, rows: SensorRows, block: OrientationBlock) -> _Stream:
+        """Put together what the kernels have to know."""
+        start = (self._state, rows.gyr, rows.acc)
+        if not isinstance(block, NorthBlock):
+            return (*start, None, rows.flags, block.quat, block.bias, block.rest, None, None, None)
+        if rows.mag is None:
+            raise SignalError("the filter was made with magnetometer=True, but the rows hold no mag; make it without")
+        results = (block.quat, block.bias, block.rest, block.disturbed, block.inertial, block.delta)
+        return (*start, rows.mag, rows.flags, *results)
+
+
+@lru_cache(maxsize=16)
+def _never(count: int) -> NDArray[np.bool_]:
+    """Return what every block without a magnetometer says about disturbances."""
+    never = np.zeros(count, dtype=np.bool_)
+    never.flags.writeable = False
+    return never
 
 
 def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[OrientationBlock]:
@@ -349,55 +300,49 @@ def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[Orientat
     SignalError
         As `Fusion.push` does, or if the two sequences do not belong together.
     """
-    if len(filters) != len(rows) or len(set(map(id, filters))) != len(filters):
+    if not len(filters) == len(set(filters)) == len(rows):
         raise SignalError(f"one block of rows for each filter, got {len(filters)} filters and {len(rows)} blocks")
-    blocks, batches = [], {}
-    for stage, block in zip(filters, rows, strict=True):
-        result, stream = _prepare(stage, block)
-        blocks.append(result)
-        batches.setdefault((stage._tuning, stage.magnetometer), []).append(stream)
-    for (tuning, _), streams in batches.items():
-        for first in range(0, len(streams), _ext.MAX_LANES):
-            _advance(tuning, streams[first : first + _ext.MAX_LANES])
+    blocks = [stage._room(one) for stage, one in zip(filters, rows)]
+    streams = [stage._stream(one, block) for stage, one, block in zip(filters, rows, blocks)]
+    for tuning in {stage._tuning for stage in filters}:
+        alike = [stream for stage, stream in zip(filters, streams) if stage._tuning is tuning]
+        for first in range(0, len(alike), _ext.MAX_LANES):
+            _advance(tuning, alike[first : first + _ext.MAX_LANES])
     return blocks
 
 
-def _prepare(stage: Fusion, rows: SensorRows) -> tuple[OrientationBlock, tuple[Any, ...]]:
-    """Check the rows, make room for their results; return these and what the kernel has to know."""
-    gyr = np.ascontiguousarray(rows.gyr, dtype=np.float64)
-    acc = np.ascontiguousarray(rows.acc, dtype=np.float64)
-    flags = np.ascontiguousarray(rows.flags, dtype=np.uint8)
-    count = len(gyr)
-    if gyr.shape != (count, 3) or acc.shape != (count, 3) or flags.shape != (count,):
-        raise SignalError(
-            f"gyr and acc must be (n, 3) and flags (n,) for the same n, got {gyr.shape}, {acc.shape} and {flags.shape}"
-        )
-    quat, bias, rest = np.empty((count, 4)), np.empty((count, 3)), np.empty(count, dtype=np.uint8)
-    if not stage.magnetometer:
-        block = OrientationBlock(quat, bias, rest.view(np.bool_), np.zeros(count, dtype=np.bool_))
-        return block, (stage._state, gyr, acc, None, flags, quat, bias, rest, None, None, None)
-    if rows.mag is None:
-        raise SignalError("the filter was made with magnetometer=True, but the rows hold no mag; make it without")
-    mag = np.ascontiguousarray(rows.mag, dtype=np.float64)
-    if mag.shape != (count, 3):
-        raise SignalError(f"mag must be (n, 3) with the {count} rows of gyr, got {mag.shape}")
-    disturbed, inertial, delta = np.empty(count, dtype=np.uint8), np.empty((count, 4)), np.empty(count)
-    north = NorthBlock(quat, bias, rest.view(np.bool_), disturbed.view(np.bool_), inertial, delta)
-    return north, (stage._state, gyr, acc, mag, flags, quat, bias, rest, disturbed, inertial, delta)
+def _advance(tuning: _ext.Tuning, streams: list[_Stream]) -> None:
+    """Run the kernels. They look at their input themselves; only what they turn down is worth a closer look here."""
+    if _ext.advance(tuning, _LEVEL, streams) >= 0:
+        _ext.advance(tuning, _LEVEL, [_tidied(*stream) for stream in streams])
 
 
-def _advance(tuning: _ext.Tuning, streams: list[tuple[Any, ...]]) -> None:
-    """Run the kernels; name the row if a value is none that a sensor gives."""
-    flawed = _ext.advance(tuning, _LEVEL, streams)
-    if flawed >= 0:
-        _, gyr, acc, mag, flags, *_ = streams[flawed]
-        values = np.column_stack([gyr, acc] if mag is None else [gyr, acc, np.nan_to_num(mag, nan=0.0, posinf=np.inf)])
-        wrong = ~(np.abs(values) <= _ext.LIMIT).all(axis=1) & (flags & Quality.GAP == 0)
-        row = int(np.argmax(wrong))
-        raise SignalError(
-            f"row {row} of the block holds {values[row].tolist()} (gyr, acc, mag); finite values below {_ext.LIMIT:g} "
-            "are expected in rad/s, m/s2 and uT; mark rows without a measurement as Quality.GAP"
-        )
+def _tidied(state: FloatArray, gyr: Any, acc: Any, mag: Any, flags: Any, *results: Any) -> _Stream:
+    """Bring rows into the form the kernels read, or say why that cannot be."""
+    flags = np.ascontiguousarray(flags, dtype=np.uint8)
+    vectors = {"gyr": gyr, "acc": acc} | ({} if mag is None else {"mag": mag})
+    for name, values in vectors.items():
+        vectors[name] = array = _vectors(name, values)
+        if len(array) != len(flags) or flags.ndim != 1:
+            raise SignalError(f"{name} must have a row for each of the flags, got shapes {array.shape}, {flags.shape}")
+        wrong = ~(np.abs(array) <= _ext.LIMIT).all(axis=1) & (flags & Quality.GAP == 0)
+        if name == "mag":
+            wrong &= ~np.isnan(array).any(axis=1)
+        if wrong.any():
+            raise SignalError(_complaint(name, array, int(np.argmax(wrong))) + ", or mark the row as Quality.GAP")
+    return (state, vectors["gyr"], vectors["acc"], vectors.get("mag"), flags, *results)
+
+
+def _vectors(name: str, values: ArrayLike) -> FloatArray:
+    """Return (n, 3) float64 rows."""
+    array = np.asarray(values)
+    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iuf":
+        raise SignalError(f"{name} must be (n, 3) real numbers, got shape {array.shape} of {array.dtype}")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _complaint(name: str, array: FloatArray, row: int) -> str:
+    return f"{name} holds {array[row].tolist()} in row {row}; give finite values below {_ext.LIMIT:g}"
 
 
 @overload
@@ -460,51 +405,50 @@ def orientation(
 
 
 def _orientations(gyr: Any, acc: Any, mag: Any, rate: float, parameters: str | Parameters) -> list[FloatArray]:
-    """Keep the lanes full: the longest first, and where one ends the next one starts."""
-    if len(acc) != len(gyr) or (mag is not None and len(mag) != len(gyr)):
+    """Keep the lanes full: the longest recording first, and where one ends the next one starts."""
+    magnetic = mag is not None
+    if len(acc) != len(gyr) or (magnetic and len(mag) != len(gyr)):
         raise SignalError(f"lists of recordings must be equally long, got {len(gyr)} of gyr and {len(acc)} of acc")
-    mags = [None] * len(gyr) if mag is None else mag
-    stages = [Fusion(rate, parameters, magnetometer=mag is not None) for _ in gyr]
-    rows = [_recording(*arrays) for arrays in zip(gyr, acc, mags, strict=True)]
-    results, waiting, active = [], [], []
-    for stage, one in zip(stages, rows, strict=True):
-        block, stream = _prepare(stage, one)
-        results.append(block.quat)
-        waiting.append(stream)
-    waiting.sort(key=lambda stream: len(stream[1]))
+    mags = mag if magnetic else [None] * len(gyr)
+    tasks = [_Task(Fusion(rate, parameters, magnetic), *arrays) for arrays in zip(gyr, acc, mags, strict=True)]
+    waiting = sorted((task for task in tasks if task.left), key=lambda task: task.left)
+    active: list[_Task] = []
     while waiting or active:
         while waiting and len(active) < _ext.lanes_of(_LEVEL):
             active.append(waiting.pop())
-        count = min(len(stream[1]) for stream in active)
-        _advance(stages[0]._tuning, [_part(stream, slice(count)) for stream in active])
-        active = [_part(stream, slice(count, None)) for stream in active if len(stream[1]) > count]
-    return results
+        count = min(CHUNK, *(task.left for task in active))
+        _advance(active[0].stage._tuning, [task.take(count) for task in active])
+        active = [task for task in active if task.left]
+    return [task.quat for task in tasks]
 
 
-def _part(stream: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
-    """Cut rows out of a stream; its state stays whole."""
-    state, *arrays = stream
-    return (state, *(None if array is None else array[rows] for array in arrays))
+class _Task:
+    """A recording on its way through its filter; of the results only the orientations are kept."""
+
+    def __init__(self, stage: Fusion, gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> None:
+        self.stage = stage
+        self.gyr, self.acc, self.mag = _recording(gyr, acc, mag)
+        self.quat = np.empty((len(self.gyr), 4))
+        self.left = len(self.gyr)
+
+    def take(self, count: int) -> _Stream:
+        """Put together what the kernels have to know about the next rows."""
+        rows = slice(len(self.quat) - self.left, len(self.quat) - self.left + count)
+        self.left -= count
+        mag = None if self.mag is None else self.mag[rows]
+        sensor = SensorRows(self.acc[rows], self.gyr[rows], mag, np.zeros(count, np.uint8))
+        return self.stage._stream(sensor, replace(self.stage._room(sensor), quat=self.quat[rows]))
 
 
-def _recording(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> SensorRows:
+def _recording(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray | None]:
     """Check a recording; it has no gaps."""
-    arrays = [_vectors(name, values) for name, values in (("gyr", gyr), ("acc", acc), ("mag", mag)) if values is not None]
-    if len({len(array) for array in arrays}) > 1:
-        lengths = ", ".join(str(len(array)) for array in arrays)
-        raise SignalError(f"gyr, acc and mag must have the same number of rows, got {lengths}")
-    flags = np.zeros(len(arrays[0]), dtype=np.uint8)
-    return SensorRows(gyr=arrays[0], acc=arrays[1], mag=arrays[2] if mag is not None else None, flags=flags)
-
-
-def _vectors(name: str, values: ArrayLike) -> FloatArray:
-    """Return finite (n, 3) float64 rows, or say what is wrong with them."""
-    array = np.asarray(values)
-    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iuf":
-        raise SignalError(f"{name} must be (n, 3) real numbers, got shape {array.shape} of {array.dtype}")
-    array = np.ascontiguousarray(array, dtype=np.float64)
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise SignalError(f"{name} must be finite, got {array[row].tolist()} in row {row}; cut out or interpolate gaps")
-    return array
+    named = {"gyr": gyr, "acc": acc} | ({} if mag is None else {"mag": mag})
+    arrays = {name: _vectors(name, values) for name, values in named.items()}
+    if len({len(array) for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise SignalError(f"gyr, acc and mag must have the same number of rows, got {shapes}")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            row = int(np.argmin(np.isfinite(array).all(axis=1)))
+            raise SignalError(_complaint(name, array, row) + ", cut out or interpolate gaps")
+    return arrays["gyr"], arrays["acc"], arrays.get("mag")

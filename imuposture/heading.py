@@ -45,9 +45,9 @@ class HeadingSettings:
         deg per root second: scale errors and inclination errors while moving.
     stance_sd_deg : float
         Sway over half a second of the neutral stance.
-    hold_tilt_deg, hold_turn_deg : float
-        A pose is held while no sensor leaves its inclination, or turns beyond its bias, by more. Large gives more and
-        worse holds.
+    hold_tilt_deg, hold_turn_deg, hold_twist_deg : float
+        A pose is held while no sensor leaves its inclination, or turns beyond its bias, by more, nor the two against
+        each other. Large gives more and worse holds.
     hold_tilt_sd_deg, hold_common_sd_deg, hold_relative_sd_deg : float
         What inclination errors, a turn of the whole body and a twist of the spine amount to over a hold.
     hold_shortest_s, hold_longest_s : float
@@ -57,9 +57,9 @@ class HeadingSettings:
         Off-plane share of a single bend. Small trusts the bends.
     bend_longest_s : float
         Longer bends count as several.
-    coupling_sd_deg, coupling_time_s : float
-        This person's coupling angle in bends wanders within this, with this time constant: the floor of the heading's
-        standard deviation over hours.
+    coupling_sd_deg, coupling_walk_deg : float
+        This person's own coupling angles in bends, and their random walk, deg per root second. The walk is the floor of
+        the heading's standard deviation over hours.
     limit_deg, limit_sd_deg : float
         Axial rotation of the thoracolumbar spine hardly exceeds this.
     gap_rate_dps, gap_most_deg : float
@@ -75,6 +75,7 @@ class HeadingSettings:
     stance_sd_deg: float = 1.5
     hold_tilt_deg: float = 1.5
     hold_turn_deg: float = 2.0
+    hold_twist_deg: float = 1.0
     hold_tilt_sd_deg: float = 0.4
     hold_common_sd_deg: float = 0.8
     hold_relative_sd_deg: float = 0.5
@@ -84,8 +85,8 @@ class HeadingSettings:
     bend_coherence: float = 0.92
     bend_sd_deg: float = 9.0
     bend_longest_s: float = 3.0
-    coupling_sd_deg: float = 3.0
-    coupling_time_s: float = 900.0
+    coupling_sd_deg: float = 2.0
+    coupling_walk_deg: float = 0.03
     limit_deg: float = 50.0
     limit_sd_deg: float = 8.0
     gap_rate_dps: float = 15.0
@@ -107,8 +108,11 @@ class Heading:
     rate_hz : float
         Rate of the rows.
     settings : HeadingSettings
-    stances : sequence of (start, end)
-        s of session time in which the wearer stood neutrally, from the calibration.
+    stances, told : sequence of (start, end)
+        s of session time in which the wearer stood neutrally, and in which the calibration's own bends are: these say
+        nothing new, because the mountings were made of them.
+    facing_sd : float
+        rad; what the facings of the two mountings may differ from each other, from the calibration.
 
     Raises
     ------
@@ -121,11 +125,14 @@ class Heading:
         rate_hz: float,
         settings: HeadingSettings | None = None,
         stances: Sequence[tuple[float, float]] = (),
+        told: Sequence[tuple[float, float]] = (),
+        facing_sd: float = 0.1,
     ) -> None:
         if not 0 < rate_hz < np.inf:
             raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
-        self._stances = tuple(stances)
-        self._filter = _ext.PairFilter(_members(settings or HeadingSettings(), rate_hz))
+        self._windows = [(window, 2) for window in told] + [(window, 1) for window in stances]
+        members = _members(settings or HeadingSettings(), rate_hz)
+        self._filter = _ext.PairFilter(np.append(members, facing_sd))
 
     def push(self, pair: PairBlock, smooth: FloatArray, upper: OrientationBlock, lower: OrientationBlock) -> HeadingBlock:
         """Relate the next rows.
@@ -146,9 +153,9 @@ class Heading:
         """
         rows = len(pair)
         delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
-        stance = np.zeros(rows, np.uint8)
-        for start, end in self._stances:
-            stance |= ((pair.time_s >= start) & (pair.time_s < end)).astype(np.uint8)
+        known = np.zeros(rows, np.uint8)
+        for (start, end), what in self._windows:
+            known[(pair.time_s >= start) & (pair.time_s < end)] = what
         self._filter.push(
             upper.quat,
             lower.quat,
@@ -157,12 +164,20 @@ class Heading:
             smooth,
             upper.bias,
             lower.bias,
-            stance,
+            known,
             delta,
             sd,
             state,
         )
         return HeadingBlock(delta, sd, state)
+
+    def states(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the filter's states and their standard deviations.
+
+        Heading, rad; bias of the upper and of the lower gyroscope, rad/s, segment axes; this person's coupling angle in
+        forward and in side bends, rad.
+        """
+        return self._filter.states()
 
 
 def _members(settings: HeadingSettings, rate_hz: float) -> FloatArray:

@@ -176,7 +176,9 @@ class Pipeline:
         self._unknown = float(np.deg2rad(config.heading_unknown_deg))
         self.filtering = LowPass(min(config.smoothing_hz, 0.4 * rate), rate)
         self._fusions = [Fusion(rate, config.parameters, config.magnetometer) for _ in self._roles]
-        self.heading = Heading(rate, config.heading, calibration.stances())
+        self.heading = Heading(
+            rate, config.heading, calibration.stances(), calibration.bends(), calibration.facing_difference_sd()
+        )
         self.kinematics = Kinematics(_spread(calibration, config))
         self.metrics = MetricSet(_context(calibration, config, rate), config.metrics)
 

@@ -1,6 +1,7 @@
 """Posture rows of which the truth is known, for the tests of the metrics."""
 
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,10 +46,12 @@ def rows_of(block: PostureBlock, begin: int, end: int) -> PostureBlock:
 def cut(stage, block: PostureBlock, at: list[int]) -> MetricBlock:
     """Push ``block`` in pieces and finish; the result as a table of the session would hold it."""
     edges = [0, *sorted(at), len(block)]
-    parts = [stage.push(rows_of(block, a, b)) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [stage.push(rows_of(block, a, b)) for a, b in pairwise(edges)]
     parts.append(stage.finish())
     events = sorted((e for p in parts for e in p.events), key=lambda e: (e.start_s, e.end_s, e.kind, e.plane or ""))
-    windows = sorted((w for p in parts for w in p.windows), key=lambda w: w.start_s or 0.0)
+    windows = sorted(
+        (w for p in parts for w in p.windows), key=lambda w: (w.start_s, w.metric, w.plane or "", w.side or "")
+    )
     return MetricBlock(tuple(events), tuple(windows), parts[-1].summary)
 
 

@@ -7,20 +7,30 @@ import signal
 import subprocess
 import sys
 import textwrap
-import types
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_output import MANIFEST, SUMMARY, metrics, posture
+from test_output import MANIFEST, metrics, posture
 
 from imuposture import __main__ as command_line
+from imuposture._blocks import Figure, MetricBlock
 from imuposture._errors import ConfigError, RecordingError
 from imuposture.output import SessionFolder, find_kept, open_sessions
 from imuposture.output.manifest import sha256
 
 ROOT = Path(__file__).parents[1]
+BEND, TURN = "lateral_bend", "axial_rotation"
+SUMMARY = MetricBlock(
+    summary=(
+        Figure("range_of_motion", 52.0, "deg", "range_of_motion.mean_extreme/1@lumbar", BEND, "right", 49.0, 55.0, 5),
+        Figure("range_of_motion", 47.5, "deg", "range_of_motion.mean_extreme/1@lumbar", BEND, "left", 44.0, 51.0, 5),
+        Figure("range_difference", 4.5, "deg", "range_of_motion.difference/1@lumbar", BEND, low=-2.0, high=11.0, n=10),
+        Figure("mean_angle", 8.0, "deg", "asymmetry.mean/1", TURN, low=5.0, high=11.0, verdict="asymmetric"),
+        Figure("median_angle", float("nan"), "deg", "asymmetry.median/1", BEND, verdict="cannot_tell"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -51,15 +61,16 @@ def stub_process(recording=None, *, upper=None, lower=None, out, config, overwri
         return kept
     with SessionFolder(out, manifest, overwrite=overwrite, samples=samples) as sink:
         sink.write(posture(300), metrics())
-        return sink.close(SUMMARY, {"calibration": {"usable": True, "verdicts": ["calibration is good"]}})
+        counts = {"upper": {"sent": 310, "kept": 300, "lost": 10, "restarts": 0}}
+        calibration = {"usable": True, "verdicts": ["calibration is good"]}
+        return sink.close(SUMMARY, {"calibration": calibration, "alignment": {"sensors": counts}})
 
 
 @pytest.fixture
 def cli(monkeypatch, tmp_path, capfdbinary):
     """Run the command line in an empty folder; gives exit code, standard output and standard error."""
-    pipeline = types.ModuleType("imuposture.pipeline")
-    pipeline.process, pipeline.Config = stub_process, StubConfig
-    monkeypatch.setitem(sys.modules, "imuposture.pipeline", pipeline)
+    monkeypatch.setattr("imuposture.process", stub_process, raising=False)
+    monkeypatch.setattr("imuposture.Config", StubConfig, raising=False)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     for name, content in (("walk.csv", b"good"), ("sit.csv", b"fine"), ("broken.csv", b"bad")):
@@ -80,8 +91,10 @@ def test_paths_go_to_standard_output_and_words_to_standard_error(cli):
     assert code == 0
     assert out.splitlines() == [str(Path("sessions/walk").resolve()), str(Path("sessions/sit").resolve())]
     assert "calibration: calibration is good" in err
-    assert "range lateral bend right: 52 (49 to 55) deg" in err
-    assert "cannot be told, cannot tell" in err
+    assert "samples, upper: 310 sent, 300 kept, 10 lost\n" in err
+    assert "range of motion, lateral bend: right 52, left 47.5 deg; right - left 4.5 (-2 to 11) deg" in err
+    assert "asymmetric: mean angle axial rotation 8 (5 to 11) deg" in err
+    assert "cannot tell: median angle lateral bend" in err
     assert len(open_sessions("sessions")) == 2
 
 
@@ -90,7 +103,7 @@ def test_json_is_one_list_with_every_input(cli):
     done, failed = json.loads(out)
     assert code == 4
     assert done["status"] == "written"
-    assert done["verdicts"][0]["verdict"] == "cannot_tell"
+    assert [row["verdict"] for row in done["verdicts"]] == ["asymmetric", "cannot_tell"]
     assert done["summary"][0]["value"] == 52.0
     assert (failed["path"], failed["status"]) == (None, "failed")
 
@@ -232,7 +245,8 @@ def test_help_is_light():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_work_leaves_nothing(tmp_path, number, code):
     script = f"""
-        import sys, types
+        import sys
+        import imuposture
         sys.path.insert(0, {str(ROOT / "tests")!r})
         from test_cli import *
 
@@ -242,8 +256,7 @@ def test_interrupted_work_leaves_nothing(tmp_path, number, code):
                     sink.write(posture(50_000), metrics())
                     print("written", flush=True)
 
-        pipeline = sys.modules["imuposture.pipeline"] = types.ModuleType("imuposture.pipeline")
-        pipeline.process, pipeline.Config = endless, StubConfig
+        imuposture.process, imuposture.Config = endless, StubConfig
         sys.argv = ["imuposture", "process", "walk.csv", "--out", {str(tmp_path / "sessions")!r}]
         command_line.main()
     """

@@ -14,7 +14,7 @@ class PairFilter:
         smooth: FloatArray,
         upper_bias: FloatArray,
         lower_bias: FloatArray,
-        stance: FlagArray,
+        known: FlagArray,
         delta: FloatArray,
         sd: FloatArray,
         state: FlagArray,

@@ -116,6 +116,16 @@ class Calibration:
         """Windows of this recording in which the wearer stood neutrally."""
         return self.windows.get("neutral", ()) if self.usable and self.source is None else ()
 
+    def bends(self) -> tuple[Window, ...]:
+        """Windows of this recording whose bends the mountings were made of."""
+        if not self.usable or self.source is not None:
+            return ()
+        return self.windows.get("flexion", ()) + self.windows.get("lateral", ())
+
+    def facing_difference_sd(self) -> float:
+        """Return how much the facings of the two mountings may differ, rad."""
+        return float(np.sqrt(self.upper.facing_sd**2 + self.lower.facing_sd**2))
+
     def asdict(self) -> dict[str, Any]:
         """Return what `fromdict` needs, fit for the manifest."""
         return {

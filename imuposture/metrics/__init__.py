@@ -96,7 +96,9 @@ def _construct(name: str, context: MetricContext) -> Metric:
     except Exception as error:
         raise PluginError(f"metric '{name}' cannot be started: {error}; leave it out or repair its package") from error
     if not (callable(getattr(metric, "push", None)) and callable(getattr(metric, "finish", None))):
-        raise PluginError(f"metric '{name}' must have push(posture, movements) and finish(movements); see docs/metrics.md")
+        raise PluginError(
+            f"metric '{name}' must have push(posture, movements) and finish(movements); see docs/metrics.md"
+        )
     return metric
 
 

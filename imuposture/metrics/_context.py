@@ -36,6 +36,9 @@ class MetricContext:
         Standard deviation of the neutral stance, best from repeated stances; planes left out take 2 degrees.
     soft_tissue_sd_deg : float, degrees
         Standard deviation of an angle from skin and clothing moving over the bone; enters each side once.
+    facing_sd_deg : float, degrees
+        Standard deviation of how well "forward" is known, mounting and heading together. It turns part of a forward
+        bend into a sideways one: figures counted from a repetition's own start carry it with the forward bend.
     window_s : float, s
         Length of a window of windows.parquet, aligned to the first row.
     even_within_deg : float, degrees
@@ -57,6 +60,7 @@ class MetricContext:
     calibrated: bool = True
     neutral_sd_deg: Mapping[Plane, float] = field(default_factory=_neutral_default)
     soft_tissue_sd_deg: float = 1.0
+    facing_sd_deg: float = 3.0
     window_s: float = 60.0
     even_within_deg: float = 5.0
     report_error: float = 0.05
@@ -69,6 +73,7 @@ class MetricContext:
         _require("report_error", self.report_error, 1e-6, 0.5)
         _require("dead_band_deg", self.dead_band_deg, 0.0, 90.0)
         _require("soft_tissue_sd_deg", self.soft_tissue_sd_deg, 0.0, 90.0)
+        _require("facing_sd_deg", self.facing_sd_deg, 0.0, 180.0)
         for plane, value in self.neutral_sd_deg.items():
             if plane not in PLANES:
                 raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")

@@ -12,13 +12,14 @@ __all__ = [
     "Comparison",
     "Sample",
     "Uncertain",
+    "difference",
     "judge",
     "median",
     "median_interval",
     "symmetry_angle",
     "t_quantile",
     "t_tail",
-    "wilson",
+    "wilson_bias",
 ]
 
 Z95 = 1.959963984540054  # normal quantile of 0.975
@@ -31,7 +32,7 @@ def t_tail(t: float, df: float) -> float:
     Finite sums for whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4); fractions are rounded down
     and more than 400 count as 400, both to the safe side.
     """
-    n = max(1, min(MOST_DF, floor(df)))
+    n = max(1, int(min(df, MOST_DF)))
     if t in (inf, -inf):
         return 0.0
     root = sqrt(n + t * t)
@@ -141,12 +142,12 @@ def _welch(total: float, parts: Sequence[tuple[float, int]]) -> float:
     return total * total / weight if weight > 0.0 else inf
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion (Wilson 1927); exact mirror images for k and n - k."""
-    z2 = Z95 * Z95
-    shift = (2 * successes - n) / (2.0 * (n + z2))
-    half = Z95 / (n + z2) * sqrt(successes * (n - successes) / n + 0.25 * z2)
-    return 0.5 + (shift - half), 0.5 + (shift + half)
+def wilson_bias(right: int, left: int) -> tuple[float, float]:
+    """Return the 95 % interval of (right - left) / (right + left) (Wilson 1927); swapped sides give its mirror image."""
+    n, z2 = right + left, Z95 * Z95
+    middle = (right - left) / (n + z2)
+    half = 2.0 * Z95 / (n + z2) * sqrt(right * left / n + 0.25 * z2)
+    return middle - half, middle + half
 
 
 def median(values: Sequence[float]) -> float:
@@ -175,7 +176,8 @@ class Comparison:
     """A left/right figure on its way to a verdict.
 
     ``may_be_even`` is False for figures that rest on the neutral stance: a lean in that stance would hide in them.
-    ``tellable`` is False when too little was measured to say anything. ``margin`` is the equivalence margin.
+    ``tellable`` is False when too little was measured to say anything. ``differs`` and ``beyond`` are the tail
+    probabilities of `Uncertain`.
     """
 
     differs: float
@@ -188,7 +190,8 @@ def judge(comparisons: Sequence[Comparison], error: float) -> list[Verdict]:
     """Return the verdicts of a report, of which at most a share ``error`` of reports holds a false one.
 
     Half of ``error`` goes to false differences and half to false equivalences, each by Holm (1979) over the figures
-    that can be told. A shown difference goes before a shown equivalence.
+    that can be told: a figure cannot be both, so a report errs in at most the sum of the two. A shown difference goes
+    before a shown equivalence.
     """
     told = [k for k, one in enumerate(comparisons) if one.tellable]
     different = _holm({k: comparisons[k].differs for k in told}, error / 2.0)

@@ -1,17 +1,20 @@
 """Rows of one quantity, counted for the whole session or for a window."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imuposture._blocks import FlagArray, FloatArray, PostureBlock, Quality
 from imuposture._ext import tallies as _ext
+from imuposture.metrics._context import MetricContext
 
-__all__ = ["BIN", "Delay", "Tally", "Windows", "usable"]
+__all__ = ["BIN", "Column", "Delay", "Tally", "Window", "WindowTallies", "Windows", "usable"]
+
+Column = tuple[FloatArray, FloatArray, FlagArray]
 
 BIN = 0.05  # degrees (or degrees a second), width of a bin of the percentiles. Small: memory; large: coarse percentiles
-REACH = 180.0
+REACH = 180.0  # degrees
 
 
 class Tally:
@@ -125,6 +128,9 @@ class Tally:
         return (k - len(self._bins) // 2 + offset) * BIN
 
 
+Window = tuple[float, float, dict[str, Tally]]
+
+
 class Windows:
     """Cut blocks where a window of the session ends; windows are aligned to the first row."""
 
@@ -153,6 +159,45 @@ class Windows:
         return (self.first_s or 0.0) + number * self._seconds
 
 
+class WindowTallies:
+    """Tallies of several quantities, for the session and for the window that is open.
+
+    Parameters
+    ----------
+    context : MetricContext
+    make : callable without arguments, giving new tallies by name
+    """
+
+    def __init__(self, context: MetricContext, make: Callable[[], dict[str, Tally]]) -> None:
+        self._make = make
+        self._windows = Windows(context.window_s)
+        self._row_s = 1.0 / context.rate_hz
+        self._number = 0
+        self._last_s = 0.0
+        self.whole = make()
+        self._window: dict[str, Tally] | None = None
+
+    def push(self, time: FloatArray, columns: dict[str, Column]) -> Iterator[Window]:
+        """Take rows of every quantity (value, standard deviation, keep) and yield the windows that ended."""
+        for number, rows in self._windows.split(time):
+            if number != self._number:
+                yield from self.finish()
+                self._number = number
+            if self._window is None:
+                self._window = self._make()
+            for name, (x, sd, keep) in columns.items():
+                self.whole[name].add(x[rows], sd[rows], keep[rows])
+                self._window[name].add(x[rows], sd[rows], keep[rows])
+            self._last_s = float(time[rows.stop - 1])
+
+    def finish(self) -> Iterator[Window]:
+        """Yield the window that is open, if any."""
+        if self._window is not None:
+            start, end = self._windows.start(self._number), self._windows.start(self._number + 1)
+            yield start, min(end, self._last_s + self._row_s), self._window
+        self._window = None
+
+
 class Delay:
     """Difference of each row to the one ``rows`` before it; NaN where there is none."""
 
@@ -169,4 +214,5 @@ class Delay:
 
 def usable(posture: PostureBlock) -> FlagArray:
     """Return 1 for rows that hold a posture, 0 for those in a gap."""
-    return ((posture.quality & Quality.GAP) == 0).astype(np.uint8)
+    keep: FlagArray = ((posture.quality & Quality.GAP) == 0).astype(np.uint8)
+    return keep

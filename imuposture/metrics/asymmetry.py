@@ -1,19 +1,247 @@
-"""Being written."""
+"""Asymmetry: rows and finished movements in, what differs between left and right out, and what can be said about it.
 
-from imuposture._blocks import Event, MetricBlock, PostureBlock
-from imuposture.metrics._context import MetricContext
+Two families of figures. Those measured from the neutral stance (means, doses, extremes) take over every lean of that
+stance; they are "own_neutral" by definition id and never called even. Those counted from each repetition's own start
+(sizes, counts, coupled motion) are free of it. Nowhere is anything assumed to average to zero.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import pi, sqrt
+
+from imuposture._blocks import Event, Figure, MetricBlock, Plane, PostureBlock, Quality
+from imuposture.metrics._context import SIDED_PLANES, MetricContext
+from imuposture.metrics._sides import Half, Halves
+from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_tail
+from imuposture.metrics._tally import Tally, Window, WindowTallies, usable
+from imuposture.metrics.range_of_motion import angle_sd, range_difference
+from imuposture.metrics.repetitions import count_bias
+
+__all__ = ["Asymmetry"]
+
+FEWEST_MINUTES = 0.5  # min of usable rows below which a mean posture says nothing
+FEWEST_A_SIDE = 3  # repetitions to each side below which sizes say nothing (ranges: mean of all valid, at least 3)
+FEWEST_COUNTED = 10  # repetitions in a plane below which their sides say nothing
+EVEN_BIAS = 0.2  # a count bias within plus and minus this (40 to 60 % to one side) is even
+FLOOR_SEM = 2.0  # percent indices need both sides above this many standard errors (docs/metrics.md, asymmetry.index)
+
+COLUMNS = {"lateral_bend": "lateral_bend_deg", "axial_rotation": "axial_rotation_deg"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A figure that waits for its verdict."""
+
+    figure: Figure
+    comparison: Comparison
 
 
 class Asymmetry:
-    """Being written."""
+    """Left/right figures with intervals, and verdicts that are corrected over the report."""
 
     def __init__(self, context: MetricContext) -> None:
         self._context = context
+        self._halves = Halves()
+        self._tallies = WindowTallies(context, self._make)
 
     def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
-        """Take rows."""
-        return MetricBlock()
+        """Take rows and finished movements; give the windows that ended."""
+        self._halves.take(movements)
+        keep = usable(posture)
+        heading = keep & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
+        columns = {
+            "lateral_bend": (posture.lateral_bend_deg, posture.lateral_bend_sd_deg, keep),
+            "axial_rotation": (posture.axial_rotation_deg, posture.axial_rotation_sd_deg, heading),
+        }
+        ended = self._tallies.push(posture.time_s, columns)
+        return MetricBlock(windows=tuple(figure for window in ended for figure in self._window(window)))
 
     def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
-        """Give what is held."""
-        return MetricBlock()
+        """Give the last window, and the figures of the session with their verdicts."""
+        self._halves.take(movements)
+        windows = tuple(figure for window in self._tallies.finish() for figure in self._window(window))
+        claims = list(self._claims())
+        verdicts = judge([claim.comparison for claim in claims], self._context.report_error)
+        judged = [replace(claim.figure, verdict=verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
+        return MetricBlock(windows=windows, summary=(*judged, *self._posture_figures(), *self._indices()))
+
+    def _make(self) -> dict[str, Tally]:
+        return {plane: Tally(self._context.rate_hz, dead_band=self._context.dead_band_deg) for plane in SIDED_PLANES}
+
+    def _window(self, window: Window) -> Iterator[Figure]:
+        start, end, tallies = window
+        for plane in SIDED_PLANES:
+            if tallies[plane].n:
+                yield replace(self._mean(plane, tallies[plane]), start_s=start, end_s=end)
+                for figure in self._times(plane, tallies[plane]):
+                    yield replace(figure, start_s=start, end_s=end)
+
+    def _claims(self) -> Iterator[_Claim]:
+        for plane in SIDED_PLANES:
+            yield self._mean_claim(plane)
+            yield self._range_claim(plane)
+            yield self._size_claim(plane)
+            yield self._count_claim(plane)
+            yield self._coupling_claim(plane)
+
+    def _mean_claim(self, plane: Plane) -> _Claim:
+        tally = self._tallies.whole[plane]
+        found = self._uncertain_mean(plane, tally)
+        tellable = found is not None and self._context.calibrated and tally.minutes >= FEWEST_MINUTES
+        figure = self._mean(plane, tally)
+        return _Claim(figure, _comparison(found, None, tellable))
+
+    def _uncertain_mean(self, plane: Plane, tally: Tally) -> Uncertain | None:
+        """Return the mean angle; its error is one draw of neutral stance, mounting and heading, however many rows."""
+        if not tally.n or tally.mean_sd is None:
+            return None
+        neutral, shared = self._context.neutral_sd(plane), tally.mean_sd
+        return Uncertain(tally.mean, sqrt(neutral * neutral + shared * shared))
+
+    def _mean(self, plane: Plane, tally: Tally) -> Figure:
+        value = tally.mean if tally.n else None
+        return _with_interval(
+            Figure("mean_angle", value, "deg", "asymmetry.mean/1@own_neutral", plane, n=tally.n),
+            self._uncertain_mean(plane, tally),
+        )
+
+    def _range_claim(self, plane: Plane) -> _Claim:
+        right, left = self._sides(plane)
+        found = range_difference(right, left, self._context, plane) if len(right) and len(left) else None
+        definition = f"asymmetry.range/1@own_neutral,{self._context.placement}"
+        return self._sided("asymmetry_of_range", definition, plane, found, None)
+
+    def _size_claim(self, plane: Plane) -> _Claim:
+        found = self._size_difference(plane)
+        margin = self._context.even_within_deg
+        definition = f"asymmetry.size/1@even_within_{margin:g}deg"
+        return self._sided("asymmetry_of_size", definition, plane, found, margin)
+
+    def _size_difference(self, plane: Plane) -> Uncertain | None:
+        """Return right - left of the mean sizes, each from its own start.
+
+        What stays shared: skin and clothing on each side, and forward bends that a wrong facing turns sideways.
+        """
+        right, left = self._sides(plane)
+        if not (len(right) and len(left)):
+            return None
+        leaked = (right.coupled_flexion.mean + left.coupled_flexion.mean) * self._facing_rad()
+        soft = self._context.soft_tissue_sd_deg
+        return difference(right.amplitude, left.amplitude, sqrt(2.0 * soft * soft + leaked * leaked))
+
+    def _facing_rad(self) -> float:
+        return self._context.facing_sd_deg * pi / 180.0
+
+    def _sided(self, name: str, definition: str, plane: Plane, found: Uncertain | None, margin: float | None) -> _Claim:
+        right, left = self._sides(plane)
+        enough = min(len(right), len(left)) >= FEWEST_A_SIDE and right.known and left.known
+        value = found.value if found else None
+        figure = Figure(name, value, "deg", definition, plane, n=len(right) + len(left))
+        tellable = found is not None and enough and self._context.calibrated
+        return _Claim(_with_interval(figure, found), _comparison(found, margin, tellable))
+
+    def _count_claim(self, plane: Plane) -> _Claim:
+        right, left = (len(half) for half in self._sides(plane))
+        figure = replace(
+            count_bias(right, left, plane),
+            metric="asymmetry_of_count",
+            definition=f"asymmetry.count/1@even_within_{EVEN_BIAS:g}",
+        )
+        n = right + left
+        if n < FEWEST_COUNTED or not self._context.calibrated:
+            return _Claim(figure, _comparison(None, EVEN_BIAS, tellable=False))
+        bias = (right - left) / n
+        inside = EVEN_BIAS - abs(bias)
+        beyond = 0.5 * _normal_tail(inside * sqrt(n / (1.0 - EVEN_BIAS * EVEN_BIAS))) if inside > 0.0 else 1.0
+        return _Claim(figure, Comparison(_normal_tail(bias * sqrt(n)), beyond, may_be_even=True, tellable=True))
+
+    def _coupling_claim(self, plane: Plane) -> _Claim:
+        sample, margin = self._halves.coupled[plane], self._context.even_within_deg
+        definition = f"asymmetry.coupling/1@even_within_{margin:g}deg"
+        found = None
+        if len(sample):
+            soft, leaked = self._context.soft_tissue_sd_deg, self._halves.bend_size.mean * self._facing_rad()
+            found = sample.with_shared(sqrt(soft * soft + leaked * leaked))
+        value = found.value if found else None
+        figure = Figure("coupled_in_flexion", value, "deg", definition, plane, n=len(sample))
+        tellable = len(sample) >= FEWEST_A_SIDE and self._context.calibrated
+        return _Claim(_with_interval(figure, found), _comparison(found, margin, tellable))
+
+    def _posture_figures(self) -> Iterator[Figure]:
+        for plane in SIDED_PLANES:
+            tally = self._tallies.whole[plane]
+            yield Figure("minutes_usable", tally.minutes, "min", "asymmetry.minutes_usable/1", plane, n=tally.n)
+            if tally.n:
+                middle = tally.quantiles([0.5])[0]
+                found = self._uncertain_mean(plane, tally)
+                figure = Figure("median_angle", middle, "deg", "asymmetry.median/1@own_neutral", plane, n=tally.n)
+                yield _with_interval(figure, replace(found, value=middle) if found else None)
+            yield from self._times(plane, tally)
+
+    def _times(self, plane: Plane, tally: Tally) -> Iterator[Figure]:
+        band = f"@own_neutral,beyond_{self._context.dead_band_deg:g}deg"
+        known = tally.n > 0
+        for side, minutes, dose in (
+            ("right", tally.minutes_right, tally.dose_right),
+            ("left", tally.minutes_left, tally.dose_left),
+        ):
+            value = minutes if known else None
+            yield Figure("time_to_side", value, "min", f"asymmetry.time/1{band}", plane, side, n=tally.n)
+            value = dose if known else None
+            yield Figure("dose_to_side", value, "deg min", f"asymmetry.dose/1{band}", plane, side, n=tally.n)
+
+    def _indices(self) -> Iterator[Figure]:
+        for plane in SIDED_PLANES:
+            halves = self._sides(plane)
+            means = [half.amplitude.mean for half in halves]
+            soft = self._context.soft_tissue_sd_deg
+            errors = [half.amplitude.with_shared(soft).error for half in halves]
+            yield from _percentages(plane, "size", means, errors, halves)
+            means = [half.extreme.mean for half in halves]
+            neutral = self._context.neutral_sd(plane)
+            errors = [
+                half.extreme.with_shared(sqrt(neutral * neutral + angle_sd(half, self._context) ** 2)).error
+                for half in halves
+            ]
+            yield from _percentages(plane, "range", means, errors, halves)
+
+    def _sides(self, plane: Plane) -> tuple[Half, Half]:
+        return self._halves[plane, "right"], self._halves[plane, "left"]
+
+
+def _comparison(found: Uncertain | None, margin: float | None, tellable: bool) -> Comparison:
+    """Return what a verdict needs; without a ``margin`` the figure may never be called even."""
+    if found is None or not tellable:
+        return Comparison(1.0, 1.0, may_be_even=False, tellable=False)
+    beyond = 1.0 if margin is None else found.beyond(margin)
+    return Comparison(found.differs(), beyond, may_be_even=margin is not None, tellable=True)
+
+
+def _normal_tail(z: float) -> float:
+    return t_tail(z, float("inf")) if z else 1.0
+
+
+def _with_interval(figure: Figure, found: Uncertain | None) -> Figure:
+    if found is None:
+        return figure
+    low, high = found.interval()
+    return replace(figure, low=low, high=high)
+
+
+def _percentages(
+    plane: Plane, of: str, means: list[float], errors: list[float], halves: tuple[Half, Half]
+) -> Iterator[Figure]:
+    """Yield the percent indices; null where a side is missing or not above its floor, since they explode there."""
+    n = len(halves[0]) + len(halves[1])
+    right, left = means
+    told = all(len(half) for half in halves) and all(
+        mean > FLOOR_SEM * error and mean > 0.0 for mean, error in zip(means, errors, strict=True)
+    )
+    values = {
+        "symmetry_index": 200.0 * (right - left) / (right + left) if told else None,
+        "symmetry_angle": symmetry_angle(right, left) if told else None,
+        "right_of_left": 100.0 * right / left if told else None,
+    }
+    suffix = "@own_neutral" if of == "range" else ""
+    for name, value in values.items():
+        yield Figure(f"{name}_of_{of}", value, "%", f"asymmetry.{name}/1{suffix}", plane, n=n)

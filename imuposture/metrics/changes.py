@@ -1,19 +1,189 @@
-"""Being written."""
+"""Changes: rows and finished movements in, static bouts, changes of posture, breaks and gaps out."""
 
-from imuposture._blocks import Event, MetricBlock, PostureBlock
+from collections.abc import Iterator
+
+import numpy as np
+
+from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock, Quality
+from imuposture._ext import tallies as _ext
 from imuposture.metrics._context import MetricContext
+from imuposture.metrics._sides import analysed
+from imuposture.metrics._statistics import Sample, median
+from imuposture.metrics._tally import Delay, Windows, usable
+
+__all__ = ["Changes"]
+
+BOUT_DEG = 5.0  # degrees either side of the middle of a bout. Small: sway ends bouts; large: changes are overlooked
+BOUT_S = 4.0  # s, shortest static posture (ISO 11226 counts from 4 s)
+EPOCH_S = 1.0  # s over which activity is averaged
+STEP_S = 0.2  # s over which a change counts as activity: about a step's rise. Small: noise; large: misses steps
+ACTIVE_DEGPS = 5.0  # degrees a second of mean activity; sitting stays below 2, walking exceeds 10 on synthetic sway
+UPRIGHT_DEG = 30.0  # degrees of mean inclination up to which activity may be walking
+BREAK_S = 60.0  # s of upright activity that make a break
+PAUSE_S = 5.0  # s without activity that a break may hold
+SPELL_S = 60.0  # s of inactivity a break must follow
+ROWS_FOUND = 64
 
 
 class Changes:
-    """Being written."""
+    """How long postures are held, how often they change, and when there was a break.
+
+    A change of posture is a movement of at least 5 degrees that was held for 8 s instead of coming back (see
+    `imuposture.metrics.movements`); none can be seen without spinal angles. Bouts, breaks and gaps need inclinations
+    only.
+    """
 
     def __init__(self, context: MetricContext) -> None:
-        self._context = context
+        self._row_s = 1.0 / context.rate_hz
+        self._bouts = _Bouts()
+        self._breaks = _Breaks(context.rate_hz)
+        self._gap_start_s: float | None = None
+        self._last_s = 0.0
+        self._usable = 0
+        self._rows = 0
+        self._changes = 0
+        self._gaps = 0
+        self._held = Sample()
+        self._pauses = 0
+        self._analysed = False
+        self._minute_rows = 60.0 * context.rate_hz
 
     def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
-        """Take rows."""
-        return MetricBlock()
+        """Take rows and finished movements; give what ended."""
+        events = self._changed(movements)
+        if len(posture):
+            lean = np.where(usable(posture) == 1, posture.trunk_inclination_deg, np.nan)
+            self._analysed = self._analysed or analysed(posture)
+            self._rows += len(posture)
+            self._usable += int(np.isfinite(lean).sum())
+            events += self._count(self._bouts.push(posture, lean))
+            events += self._count(self._breaks.push(posture, lean))
+            events += self._count(self._gap_events(posture))
+            self._last_s = float(posture.time_s[-1])
+        return MetricBlock(tuple(events))
 
     def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
-        """Give what is held."""
-        return MetricBlock()
+        """End what is open and give the counts of the session."""
+        events = self._changed(movements) + self._count(self._bouts.finish()) + self._count(self._breaks.finish())
+        if self._gap_start_s is not None:
+            events += self._count([Event("gap", self._gap_start_s, self._last_s + self._row_s)])
+        return MetricBlock(tuple(events), summary=tuple(self._summary()))
+
+    def _changed(self, movements: tuple[Event, ...]) -> list[Event]:
+        events = [event for event in movements if event.kind == "posture_change"]
+        self._changes += len(events)
+        return events
+
+    def _count(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            if event.kind == "bout":
+                self._held.add(event.end_s - event.start_s)
+            elif event.kind == "break":
+                self._pauses += 1
+            else:
+                self._gaps += 1
+        return events
+
+    def _gap_events(self, posture: PostureBlock) -> list[Event]:
+        """Return runs of missing rows that ended; they run from their first row to the next row that is there."""
+        missing = (posture.quality & Quality.GAP) != 0
+        before = np.concatenate([[self._gap_start_s is not None], missing[:-1]])
+        events = []
+        for row in np.flatnonzero(missing != before).tolist():
+            time = float(posture.time_s[row])
+            if missing[row]:
+                self._gap_start_s = time
+            elif self._gap_start_s is not None:
+                events.append(Event("gap", self._gap_start_s, time))
+                self._gap_start_s = None
+        return events
+
+    def _summary(self) -> Iterator[Figure]:
+        minutes = self._usable / self._minute_rows
+        changes = float(self._changes) if self._analysed else None
+        counts = (("posture_changes", changes), ("breaks", float(self._pauses)), ("bouts", float(len(self._held))))
+        for name, value in counts:
+            n = None if value is None else int(value)
+            hourly = None if value is None or not minutes else 60.0 * value / minutes
+            yield Figure(name, value, "1", f"changes.{name}/1", n=n)
+            yield Figure(f"{name}_per_hour", hourly, "1/h", f"changes.{name}/1", n=n)
+        held = self._held.values
+        yield Figure("bout_median", median(held) if held else None, "s", "changes.bouts/1", n=len(held))
+        yield Figure("bout_longest", max(held) if held else None, "s", "changes.bouts/1", n=len(held))
+        share = 100.0 * self._held.mean * len(held) / (60.0 * minutes) if minutes else None
+        yield Figure("bout_share", share, "%", "changes.bouts/1", n=len(held))
+        yield Figure("gaps", float(self._gaps), "1", "changes.gaps/1", n=self._rows - self._usable)
+
+
+class _Bouts:
+    """Stretches in which neither inclination nor spinal angles leave a band."""
+
+    def __init__(self) -> None:
+        self._state = np.full((5, 2), np.nan)
+        self._found = np.zeros((ROWS_FOUND, 2))
+        self._done = np.zeros(2, dtype=np.intp)
+
+    def push(self, posture: PostureBlock, lean: FloatArray) -> list[Event]:
+        spine = [posture.flexion_deg, posture.lateral_bend_deg, posture.axial_rotation_deg]
+        return self._feed(np.ascontiguousarray(posture.time_s), np.stack([lean, *spine], axis=1))
+
+    def finish(self) -> list[Event]:
+        return self._feed(np.zeros(1), np.full((1, 4), np.nan))
+
+    def _feed(self, time: FloatArray, angles: FloatArray) -> list[Event]:
+        events, at = [], 0
+        while at < len(time):
+            _ext.bouts(time[at:], angles[at:], BOUT_DEG, BOUT_S, self._state, self._found, self._done)
+            at += int(self._done[0])
+            events += [Event("bout", start, end) for start, end in self._found[: self._done[1]].tolist()]
+        return events
+
+
+class _Breaks:
+    """At least a minute of upright activity after a spell without."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self._step = max(1, round(STEP_S * rate_hz))
+        self._per_second = rate_hz / self._step
+        self._lean, self._side = Delay(self._step), Delay(self._step)
+        self._epochs = Windows(EPOCH_S)
+        self._state = np.array([-1.0, 0.0, 0.0, 0.0])
+        self._fewest = 0.5 * EPOCH_S * rate_hz
+        self._quiet = 0
+        self._active: tuple[int, int] | None = None  # first and latest active epoch of a run
+
+    def push(self, posture: PostureBlock, lean: FloatArray) -> list[Event]:
+        for _ in self._epochs.split(posture.time_s[:1]):
+            pass
+        sideways = np.nan_to_num(np.abs(self._side.push(posture.upper_side_deg)), nan=0.0)
+        activity = (np.abs(self._lean.push(lean)) + sideways) * self._per_second
+        index = self._epochs.index(posture.time_s)
+        found = np.zeros((int(np.count_nonzero(np.diff(index))) + 2, 4))
+        n = _ext.epochs(index, activity, lean, self._state, found)
+        return [event for epoch in found[:n].tolist() for event in self._take(*epoch)]
+
+    def finish(self) -> list[Event]:
+        events = self._take(*self._state.tolist()) if self._state[0] >= 0 else []
+        return events + self._end()
+
+    def _take(self, epoch: float, rows: float, activity: float, lean: float) -> list[Event]:
+        active = rows >= self._fewest and activity >= ACTIVE_DEGPS * rows and lean <= UPRIGHT_DEG * rows
+        number, events = int(epoch), []
+        if self._active is not None and number - self._active[1] > PAUSE_S:
+            events = self._end()
+        if active:
+            self._active = (number if self._active is None else self._active[0], number)
+        else:
+            self._quiet += 1
+        return events
+
+    def _end(self) -> list[Event]:
+        """Close a run of activity: a break if it was long enough and followed a quiet spell."""
+        run, self._active = self._active, None
+        if run is None or run[1] + 1 - run[0] < BREAK_S / EPOCH_S:
+            return []
+        # What was quiet inside the run or just after it does not count as the spell before.
+        if self._quiet < SPELL_S / EPOCH_S:
+            return []
+        self._quiet = 0
+        return [Event("break", self._epochs.start(run[0]), self._epochs.start(run[1] + 1))]

@@ -6,7 +6,9 @@ twisted and bends sideways from there still does repetitions.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -33,14 +35,16 @@ HOLD_DEG, HOLD_NOISE = 2.0, 4.0  # a posture is held while it stays this close t
 SETTLE_S = 0.25  # s after the first row over which the first level is averaged. Small: noisy; large: blurs early starts
 REST_HOLD_S = 1.0  # s held at rest after which the level follows. Small: follows slow bends; large: lags behind drift
 CHANGE_HOLD_S = 8.0  # s held away from the level after which it was a change of posture, no repetition
+STAY_S = 12.0  # s beyond half the peak after which it was one as well, though other movements shook it
 LONGEST_S = 30.0  # s after which an excursion that neither came back nor was held is a change of posture as well
+SLOW_S = 3.0  # s, time constant of the mean that becomes the level where nothing was held
 NOISE_S = 10.0  # s over which the noise is measured
-SHORTEST_S = 0.4  # s, anything shorter is a jolt
+SHORTEST_S = 0.5  # s, anything shorter is a jolt
 
 # Two excursions in different planes are one movement where the larger one moved at least this share of the smaller
 # one's amplitude while that lasted. Small: a twist in a held bend is lost; large: coupled motion counts twice.
 SAME_SHARE = 0.5
-LONGEST_DELAY_S = 75.0  # s from the start of a movement to the row with which it is reported: two of LONGEST_S and holds
+LONGEST_DELAY_S = 75.0  # s from start to report, at most: CHANGE_HOLD_S to open, LONGEST_S itself, LONGEST_S waiting
 ROWS_FOUND = 64
 
 KINDS = ("repetition", "posture_change", "aborted")
@@ -147,13 +151,11 @@ class Movements:
         return tuple(self._settled())
 
     def _admit(self, excursion: _Excursion) -> None:
-        """Queue an excursion, and forget those that no later one can overlap."""
+        """Queue an excursion; jolts are dropped."""
         if excursion.event.end_s - excursion.event.start_s < SHORTEST_S and excursion.event.kind == KINDS[0]:
             return
         self._pending.append(excursion)
         self._known.append(excursion)
-        while self._known[0].closed_s < excursion.closed_s - 2 * LONGEST_DELAY_S:
-            self._known.popleft()
 
     def _settled(self) -> list[Event]:
         """Return the movements of which no open excursion can still turn out to be the larger part.
@@ -165,9 +167,15 @@ class Movements:
         events = []
         while self._pending and not any(since <= self._pending[0].closed_s for since in opened):
             excursion = self._pending.popleft()
-            if not any(_is_part(excursion, other) for other in self._known):
+            if not any(_is_part(excursion, other) for other in self._near(excursion)):
                 events.append(excursion.event)
         return events
+
+    def _near(self, excursion: _Excursion) -> Iterator[_Excursion]:
+        """Yield what may overlap ``excursion``, and forget what closed too long before it, and so before all later."""
+        while self._known[0].closed_s < excursion.closed_s - LONGEST_DELAY_S:
+            self._known.popleft()
+        return takewhile(lambda other: other.closed_s <= excursion.closed_s + LONGEST_DELAY_S, self._known)
 
 
 def smoothing_weights(half: int) -> FloatArray:
@@ -198,7 +206,9 @@ def _settings(rate_hz: float, central: float) -> FloatArray:
         "settle_s": SETTLE_S,
         "rest_hold_s": REST_HOLD_S,
         "change_hold_s": CHANGE_HOLD_S,
+        "stay_s": STAY_S,
         "longest_s": LONGEST_S,
+        "slow_s": SLOW_S,
         "noise_rows": NOISE_S * rate_hz,
     }
     return np.array([values[name] for name in _ext.SETTINGS])
@@ -227,6 +237,10 @@ def _excursion(found: dict[str, float]) -> _Excursion:
 
 def _details(found: dict[str, float], plane: int, size: float, off_plane: float) -> dict[str, float]:
     lasted = max(found["end_t"] - found["start_t"], 1e-9)
+    reach = abs(found["peak_x"] - found["base"])
+    # The other planes are compared with the last row at the level, where this one had already moved a little.
+    seen = abs(found["peak_x"] - found["mark_x"])
+    whole = reach / seen if seen > 0.0 else 1.0
     details = {
         "level_deg": found["base"],
         "peak_deg": found["peak_x"],
@@ -234,9 +248,9 @@ def _details(found: dict[str, float], plane: int, size: float, off_plane: float)
         "time_to_peak_s": found["peak_t"] - found["start_t"],
         "mean_speed_degps": found["path"] / lasted,
         "peak_speed_degps": found["fastest"],
-        "out_of_plane": off_plane / size if size > 0.0 else np.nan,
-        f"coupled_{PLANES[(plane + 1) % 3]}_deg": found["at_peak_a"],
-        f"coupled_{PLANES[(plane + 2) % 3]}_deg": found["at_peak_b"],
+        "out_of_plane": whole * off_plane / size if size > 0.0 else np.nan,
+        f"coupled_{PLANES[(plane + 1) % 3]}_deg": whole * found["at_peak_a"],
+        f"coupled_{PLANES[(plane + 2) % 3]}_deg": whole * found["at_peak_b"],
         "sd_deg": found["sd"],
     }
     return {name: float(value) for name, value in details.items() if np.isfinite(value)}

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from imuposture._blocks import Event, Figure, MetricBlock, Plane, PostureBlock, Side
 from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext
 from imuposture.metrics._sides import SIDES, analysed
-from imuposture.metrics._statistics import Sample, median, median_interval, wilson
+from imuposture.metrics._statistics import Sample, median, median_interval, wilson_bias
 from imuposture.metrics._tally import Windows
 from imuposture.metrics.movements import LONGEST_DELAY_S
 
 __all__ = ["Repetitions"]
-
-FEWEST_FOR_MEDIAN = 1
 
 
 class Repetitions:
@@ -83,7 +81,7 @@ class Repetitions:
             n = len(sizes)
             value = float(n) if self._analysed else None
             yield Figure("repetitions", value, "1", "repetitions.count/1", plane, side, n=n)
-            if n >= FEWEST_FOR_MEDIAN:
+            if n:
                 low, high = median_interval(sizes.values) or (None, None)
                 value = median(sizes.values)
                 yield Figure(
@@ -104,14 +102,14 @@ def count_bias(right: int, left: int, plane: Plane) -> Figure:
     n = right + left
     if not n:
         return Figure("repetition_bias", None, "1", "repetitions.bias/1", plane, n=0)
-    low, high = wilson(right, n)
+    low, high = wilson_bias(right, left)
     return Figure(
         "repetition_bias",
         (right - left) / n,
         "1",
         "repetitions.bias/1",
         plane,
-        low=2.0 * (low - 0.5),
-        high=2.0 * (high - 0.5),
+        low=low,
+        high=high,
         n=n,
     )

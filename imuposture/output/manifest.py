@@ -9,9 +9,9 @@ import enum
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import date, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,5 @@ def _no_constant(name: str) -> float:
 
 
 def _version() -> str:
-    try:
-        return metadata.version("imuposture")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    # the package is loaded already, as this module is in it; importing it from below would turn the listing round
+    return str(getattr(sys.modules.get("imuposture"), "__version__", "unknown"))

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from imuposture._blocks import FloatArray
 from imuposture._errors import RecordingError
 from imuposture.acquisition.readers import csv_faults
+from imuposture.acquisition.readers.arrays import array_of
 from imuposture.acquisition.readers.text import safe_text
 
 __all__ = ["BLOCK_BYTES", "CsvTable", "Header", "parse_header"]
@@ -110,7 +112,10 @@ class CsvTable:
         for block in self._blocks():
             table = self._parsed(block, row)
             if table is not None:
-                yield {name: table.column(name).to_numpy() for name in self.columns}
+                yield {
+                    name: np.concatenate([array_of(chunk) for chunk in table.column(name).chunks])
+                    for name in self.columns
+                }
                 row += table.num_rows
 
     def where(self, row: int) -> str:
@@ -131,9 +136,9 @@ class CsvTable:
 
     def _parsed(self, block: bytes, row: int) -> pa.Table | None:
         """Give a block of lines to pyarrow; ``row`` is the number of the block's first data row."""
-        if not block.strip():
+        if block.isspace():
             return None
-        reason = "NUL bytes" if b"\0" in block else ""
+        reason = "NUL bytes" if b"\0" in block else "" if block.endswith(b"\n") else "a line without end"
         if not reason:
             try:
                 table = arrow_csv.read_csv(pa.BufferReader(block), *self._options())

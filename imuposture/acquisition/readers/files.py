@@ -6,8 +6,9 @@ from pathlib import Path
 from imuposture._errors import ConfigError, RecordingError
 from imuposture.acquisition.readers.text import safe_text
 
-__all__ = ["HEAD_BYTES", "SMALL_BYTES", "read_head", "read_small"]
+__all__ = ["HEAD_BYTES", "PARQUET_MAGIC", "SMALL_BYTES", "read_head", "read_small"]
 
+PARQUET_MAGIC = b"PAR1"
 HEAD_BYTES = 65_536
 SMALL_BYTES = 1_000_000  # bytes of a settings file or manifest; real ones have a few thousand
 

@@ -26,7 +26,7 @@ COUNTER, TIME = "PacketCounter", "SampleTimeFine"
 UNITS = Units(acc="m/s2", gyr="deg/s")
 # Fixed ranges of the sensor, from its data sheet.
 SENSOR = Sensor("movella_dot", acc_full_scale=16 * ACC_UNITS["g"], gyr_full_scale=2000 * GYR_UNITS["deg/s"])
-_HEADER_LINE = re.compile(rb"^(?:\xef\xbb\xbf)?\"?PacketCounter\"?\s*,\s*\"?SampleTimeFine\b", re.MULTILINE)
+_HEADER_LINE = re.compile(rb"^(?:\xef\xbb\xbf)?\"?PacketCounter\"?\s*[,;]\s*\"?SampleTimeFine\b", re.MULTILINE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*Hz", re.IGNORECASE)
 _START = re.compile(r"(\d{4}-\d\d-\d\d)[ _T](\d\d:\d\d:\d\d)[._](\d{1,6})\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)")
 

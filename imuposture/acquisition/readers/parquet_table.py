@@ -9,12 +9,12 @@ from pyarrow import parquet
 
 from imuposture._blocks import FloatArray
 from imuposture._errors import RecordingError
+from imuposture.acquisition.readers.arrays import array_of
 from imuposture.acquisition.readers.table import MAX_ROWS
 from imuposture.acquisition.readers.text import safe_text
 
-__all__ = ["PARQUET_MAGIC", "ParquetTable", "batches", "column_names", "numbers", "opened_parquet"]
+__all__ = ["ParquetTable", "batches", "column_names", "opened_parquet"]
 
-PARQUET_MAGIC = b"PAR1"
 BATCH_ROWS = 65_536
 _MAX_FOOTER_ELEMENTS = 1_000_000  # a real footer has a few thousand strings and containers
 
@@ -79,7 +79,7 @@ class ParquetTable:
             If a page is damaged.
         """
         for batch in batches(self.path, self.columns):
-            yield {name: numbers(batch.column(name)) for name in self.columns}
+            yield {name: array_of(batch.column(name)) for name in self.columns}
 
     def where(self, row: int) -> str:
         """Name the place of a row (from 0) for a message."""
@@ -102,12 +102,6 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
                     yield pa.record_batch([_float64(column) for column in batch.columns], names=batch.schema.names)
         except (pa.ArrowException, OSError) as error:
             raise _broken(path, error) from None
-
-
-def numbers(column: pa.Array) -> FloatArray:
-    """Turn a column of `batches` into an array, nulls into NaN."""
-    array: FloatArray = column.to_numpy(zero_copy_only=False)
-    return array
 
 
 def _float64(column: pa.Array) -> pa.Array:

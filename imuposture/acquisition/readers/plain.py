@@ -8,7 +8,7 @@ from imuposture._blocks import ROLES, Role
 from imuposture._errors import RecordingError
 from imuposture.acquisition.readers.assemble import assembled
 from imuposture.acquisition.readers.csv_table import CsvTable, parse_header
-from imuposture.acquisition.readers.parquet_table import PARQUET_MAGIC, ParquetTable, column_names
+from imuposture.acquisition.readers.files import PARQUET_MAGIC
 from imuposture.acquisition.readers.probe import OpenFile, Sensor, open_file
 from imuposture.acquisition.readers.recording import Recording, SourceFile
 from imuposture.acquisition.readers.settings import Settings
@@ -45,6 +45,9 @@ class PlainReader:
 def _opened(file: SourceFile, settings: Settings) -> OpenFile:
     table: Table
     if file.head.startswith(PARQUET_MAGIC):
+        # Loading it takes as long as reading ten minutes of CSV.
+        from imuposture.acquisition.readers.parquet_table import ParquetTable, column_names
+
         layout = _layout(file, column_names(file.path), "")
         table = ParquetTable(file.path, layout.columns())
     else:
@@ -101,10 +104,10 @@ def _missing(path: Path, where: str, name: str, names: Sequence[str]) -> Recordi
     close = difflib.get_close_matches(name, lowered, n=1, cutoff=0.75)
     other = lowered[close[0]] if close else ""
     # A wanted column of its own is no misspelling of its neighbour.
-    hint = f"; rename {safe_text(other, 60)}" if other and (other != close[0] or _foreign(other)) else ""
-    return RecordingError(
-        f"{safe_text(path)}{where}: column {name} is missing{hint or '; both acc and gyr need x, y and z'}"
-    )
+    remedy = "acc and gyr (and mag, where there is one) need x, y and z"
+    if other and (other != close[0] or _foreign(other)):
+        remedy = f"rename {safe_text(other, 60)}"
+    return RecordingError(f"{safe_text(path)}{where}: column {name} is missing; {remedy}")
 
 
 def _foreign(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The first minutes of a file decide its rate and units, and whether it can be trusted at all."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,6 +22,7 @@ PROBE_ROWS = 30_000  # 5 minutes at 100 Hz; the verdict does not depend on how l
 SHORTEST_S = 2.0  # less holds no stance and no movement
 RATES_HZ = (4.0, 2000.0)
 RATE_TOLERANCE = 0.02
+ABSURD = 1e9  # in any unit a sensor could use
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +114,21 @@ def _first_minutes(rows: FileRows) -> tuple[Iterator[tuple[ImuBlock, ...]], tupl
         count += len(blocks[0].ticks)
         if count >= PROBE_ROWS:
             break
+    if count == 1:
+        raise RecordingError(f"{safe_text(rows.table.path)}: a single row; at least {SHORTEST_S:g} s are needed")
     if not taken:
         raise RecordingError(f"{safe_text(rows.table.path)}: a header but no rows; was anything recorded?")
     return chain(taken, stream), tuple(map(_joined, zip(*taken, strict=True)))
 
 
 def _joined(blocks: tuple[ImuBlock, ...]) -> ImuBlock:
-    def rows(name: str) -> FloatArray:
-        joined: FloatArray = np.concatenate([getattr(block, name) for block in blocks])[:PROBE_ROWS]
-        return joined
+    """Copy the rows that are judged; an absurd value counts as missing here and is refused when its row is read."""
 
-    return ImuBlock(blocks[0].role, rows("ticks"), rows("acc"), rows("gyr"))
+    def rows(name: str, limit: float) -> FloatArray:
+        joined: FloatArray = np.concatenate([getattr(block, name) for block in blocks])[:PROBE_ROWS]
+        return np.where(np.abs(joined) < limit, joined, np.nan)
+
+    return ImuBlock(blocks[0].role, rows("ticks", math.inf), rows("acc", ABSURD), rows("gyr", ABSURD))
 
 
 def _rate(rows: FileRows, ticks: FloatArray, settings: Settings, named: float | None) -> tuple[float, list[str]]:

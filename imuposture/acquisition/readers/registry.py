@@ -102,9 +102,9 @@ def open_files(files: Sequence[SourceFile], settings: Settings, name: str | None
     reader = load(chosen.pop())
     try:
         recording = reader.open(files, settings)
-    except (ImuPostureError, OSError, MemoryError):
-        raise
     except Exception as error:
+        if isinstance(error, ImuPostureError) or reader.name in BUILT_IN:
+            raise
         raise PluginError(f"reader {safe_text(reader.name)}: open() failed: {safe_text(error)}") from error
     if not isinstance(recording, Recording):
         raise PluginError(f"reader {safe_text(reader.name)}: open() gave {type(recording).__name__}, not a Recording")
@@ -144,9 +144,10 @@ def _unknown(file: SourceFile) -> str:
     )
 
 
-def names() -> list[str]:
-    """Name the readers, those of this package first."""
-    return [*BUILT_IN, *sorted({point.name for point in _plug_ins()})]
+def names() -> Iterator[str]:
+    """Name the readers, those of this package first; plug-ins are looked for only when it comes to them."""
+    yield from BUILT_IN
+    yield from sorted({point.name for point in _plug_ins()})
 
 
 def _plug_ins() -> Iterator[EntryPoint]:

@@ -2,27 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from pyarrow import compute
-
-from imuposture._blocks import ROLES, FloatArray, Role
+from imuposture._blocks import ROLES, Role
 from imuposture._errors import ConfigError, RecordingError
 from imuposture.acquisition.readers import registry
-from imuposture.acquisition.readers.assemble import assembled
 from imuposture.acquisition.readers.files import read_head, read_small
-from imuposture.acquisition.readers.parquet_table import batches, numbers, opened_parquet
-from imuposture.acquisition.readers.probe import OpenFile, Sensor, open_file
 from imuposture.acquisition.readers.recording import Recording, SourceFile
-from imuposture.acquisition.readers.settings import Settings, read_settings, windows_of
-from imuposture.acquisition.readers.table import SECONDS, FileRows, Layout, SensorColumns, Triple, Units
+from imuposture.acquisition.readers.settings import Settings, read_settings
 from imuposture.acquisition.readers.text import safe_text
 
-__all__ = ["SessionReader"]
+__all__ = ["SessionReader", "told_of"]
 
 MANIFEST, SAMPLES = "session.json", "samples.parquet"
 Manifest = dict[str, Any]
@@ -44,7 +36,10 @@ class SessionReader:
             raise RecordingError(f"{safe_text(folder)}: a session, not one sensor's file; give it as the input itself")
         manifest = _manifest(folder / MANIFEST)
         if (folder / SAMPLES).is_file():
-            return _from_samples(folder, manifest)
+            # Loads pyarrow.parquet, which no other session needs.
+            from imuposture.acquisition.readers.session_samples import from_samples
+
+            return from_samples(folder / SAMPLES, folder / MANIFEST, manifest)
         return _from_source(folder, manifest)
 
 
@@ -115,101 +110,14 @@ def _refuse_changed(folder: Path, path: Path, digest: str) -> None:
 
 def _only_role(manifest: Manifest) -> Role | None:
     """Name the role of a session of one sensor."""
-    roles = [role for role in ROLES if _sensor(manifest, role)]
+    roles = [role for role in ROLES if told_of(manifest, role)]
     return roles[0] if len(roles) == 1 else None
 
 
-def _sensor(manifest: Manifest, role: Role) -> Mapping[str, Any]:
+def told_of(manifest: Mapping[str, Any], role: Role) -> Mapping[str, Any]:
     """Return what the manifest says about a sensor, in either form: a list with roles, or a table by role."""
     sensors = manifest.get("sensors")
     if isinstance(sensors, dict):
         sensors = [{"role": name, **told} for name, told in sensors.items() if isinstance(told, dict)]
     told = sensors if isinstance(sensors, list) else []
     return next((one for one in told if isinstance(one, dict) and one.get("role") == role), {})
-
-
-def _from_samples(folder: Path, manifest: Manifest) -> Recording:
-    """Open the stored samples, one pass over the file a sensor."""
-    path = folder / SAMPLES
-    settings = _settings(folder / MANIFEST, manifest)
-    opened = [_opened(path, role, _sensor(manifest, role), settings) for role in _roles(path)]
-    if not opened:
-        raise RecordingError(f"{safe_text(path)}: holds no samples of an upper or lower sensor")
-    return assembled(opened, [file.streams for file in opened], settings, format_name="session samples", paths=(path,))
-
-
-def _settings(path: Path, manifest: Manifest) -> Settings:
-    placement, start = manifest.get("placement"), manifest.get("start")
-    calibration = manifest.get("calibration")
-    windows = calibration.get("windows") if isinstance(calibration, dict) else None
-    try:
-        begun = datetime.fromisoformat(start) if isinstance(start, str) else None
-    except ValueError:
-        raise RecordingError(f"{safe_text(path)}: start {safe_text(start, 60)} is no date and time") from None
-    return Settings(
-        path=path,
-        placement=placement if isinstance(placement, str) else None,
-        start=begun,
-        windows=windows_of(path, windows) if isinstance(windows, dict) else {},
-    )
-
-
-def _opened(path: Path, role: Role, told: Mapping[str, Any], settings: Settings) -> OpenFile:
-    with opened_parquet(path) as file:
-        names = file.schema_arrow.names
-    mag = _triple("mag", "ut")
-    columns = SensorColumns(
-        role,
-        _triple("acc", "mps2"),
-        _triple("gyr", "radps"),
-        mag if set(mag) <= set(names) else None,
-        "flags" if "flags" in names else None,
-    )
-    layout = Layout("time_s", SECONDS, (columns,))
-    missing = [name for name in (*layout.columns(), "role") if name not in names]
-    if missing:
-        raise RecordingError(f"{safe_text(path)}: column {missing[0]} is missing; the session is not whole")
-    scales = (_number(told.get("acc_full_scale")), _number(told.get("gyr_full_scale")))
-    sensor = Sensor(str(told.get("sensor", "session")), *scales)
-    rate = _number(told.get("rate_hz"))
-    table = RoleTable(path, layout.columns(), role)
-    return open_file(FileRows(table, layout), settings, sensor, units=Units(), rate_hz=rate)
-
-
-def _triple(quantity: str, unit: str) -> Triple:
-    return f"{quantity}_x_{unit}", f"{quantity}_y_{unit}", f"{quantity}_z_{unit}"
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 < value < 1e9 else None
-
-
-def _roles(path: Path) -> list[Role]:
-    """Find which sensors have rows."""
-    found: set[str] = set()
-    for batch in batches(path, ["role"]):
-        found.update(value for value in compute.unique(batch.column("role")).to_pylist() if value)
-        if found >= set(ROLES):
-            break
-    return [role for role in ROLES if role in found]
-
-
-@dataclass(slots=True)
-class RoleTable:
-    """The rows of one sensor in a table that holds both."""
-
-    path: Path
-    columns: Sequence[str]
-    role: Role
-    rows: int | None = None
-
-    def chunks(self) -> Iterator[dict[str, FloatArray]]:
-        """Yield the columns of this sensor's rows."""
-        for batch in batches(self.path, [*self.columns, "role"]):
-            mine = batch.filter(compute.equal(batch.column("role"), self.role))
-            if mine.num_rows:
-                yield {name: numbers(mine.column(name)) for name in self.columns}
-
-    def where(self, row: int) -> str:
-        """Name the place of a row (from 0) for a message."""
-        return f"row {row + 1} of the {self.role} sensor"

@@ -91,8 +91,9 @@ def windows_of(path: Path, table: Mapping[str, object]) -> dict[str, list[tuple[
 
 
 def _parsed(path: Path) -> dict[str, object]:
+    data = read_small(path)
     try:
-        return tomllib.loads(read_small(path).decode("utf-8-sig"))
+        return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigError(f"{safe_text(path)}: not UTF-8 text; save the TOML as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:

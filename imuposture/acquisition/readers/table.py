@@ -105,7 +105,7 @@ class FileRows:
         """
         row, last = 0, math.nan
         for columns in self.table.chunks():
-            ticks = columns[self.layout.time]
+            ticks = columns[self.layout.time].copy()  # a view of Arrow memory is read-only
             self._check_time(ticks, row, last)
             yield tuple(_block(sensor, ticks, columns) for sensor in self.layout.sensors)
             row, last = row + len(ticks), float(ticks[-1])
@@ -161,17 +161,18 @@ class FileRows:
         )
 
     def _check_range(self, values: FloatArray, names: Triple, limit: float, unit: float, row: int) -> None:
-        for axis, name in enumerate(names):
-            column = values[:, axis]
-            # fmax and fmin pass over NaN, which marks a missing sample.
-            if (np.fmax.reduce(column) <= limit and np.fmin.reduce(column) >= -limit) or np.isnan(column).all():
-                continue
-            bad = int(np.argmax(np.abs(np.nan_to_num(column, nan=0.0, posinf=np.inf, neginf=-np.inf)) > limit))
-            problem = (
-                f"{column[bad] / unit:g} is beyond {limit / unit:g}, ten times what a motion sensor can measure; "
-                "correct it, or leave the cell empty for a missing sample"
-            )
-            raise self._fault(row + bad, name, problem)
+        # NaN, a missing sample, makes max and min NaN and the comparisons false: then look closer.
+        if values.max() <= limit and values.min() >= -limit:
+            return
+        beyond = np.argwhere(np.abs(values) > limit)
+        if not len(beyond):
+            return
+        bad, axis = beyond[0].tolist()
+        problem = (
+            f"{values[bad, axis] / unit:g} is beyond {limit / unit:g}, ten times what a motion sensor can measure; "
+            "correct it, or leave the cell empty for a missing sample"
+        )
+        raise self._fault(row + bad, names[axis], problem)
 
     def _fault(self, row: int, column: str, problem: str) -> RecordingError:
         place = self.table.where(row)

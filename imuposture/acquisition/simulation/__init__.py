@@ -5,7 +5,7 @@
 >>> back.upper.gyr.shape == (len(back), 3)
 True
 
-`actions` names what the person can be asked to do.
+`actions` names what the person can be asked to do. Provisional: the interface may still change.
 """
 
 from imuposture.acquisition.simulation import actions

@@ -120,8 +120,11 @@ class Simulation(Truth):
         Calibration windows: ``neutral``, ``flexion``, ``lateral``, ``rotation``, as far as the script has them.
     movements : list of Event
         Every repetition with true plane, side, start, end and amplitude (excursion of the spinal angle from its own
-        start, degrees); details ``peak_s`` and ``out_of_plane``.
+        start, degrees); details ``peak_s``, when that is first reached, and ``out_of_plane``, the larger of the
+        other two planes' excursions as a share of it.
     posture_changes : list of Event
+        Every move to another posture (stand, sit, lean, lie); the amplitude is the largest change among spinal angles
+        and pelvis inclinations, and small where somebody only stood up straight again.
     spine : Spine
         The closed form, to be evaluated at other instants; never mirrored.
     mirrored, instant : bool

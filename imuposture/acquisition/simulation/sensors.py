@@ -44,7 +44,7 @@ class SensorModel:
     soft_tissue_deg : float
         sd an axis of the personal turn of the sensor on its segment at 45 degrees of posture; none in neutral.
     wobble_deg, wobble_hz : float
-        The skin never rests: amplitude and frequency of a small turning, with its own phase an axis.
+        The skin never rests: amplitude an axis and frequency of a small turning, each axis with its own phase.
     magnetometer : bool
         There is one: field (0, 20, -44) uT east, north, up.
     mag_noise, hard_iron, mag_disturbance : float
@@ -78,7 +78,7 @@ class SensorModel:
 
     @classmethod
     def movella_dot(cls) -> "SensorModel":
-        """Return a Movella DOT: calibrated at the factory, with magnetometer; noise as in its data sheet."""
+        """Return a Movella DOT: factory calibration, magnetometer, noise of 0.007 deg/s and 120 ug per root Hz."""
         return cls(gyr_bias_dps=0.25, gyr_walk_dps=0.001, acc_noise=0.0012, scale_error=0.001, magnetometer=True)
 
     @classmethod

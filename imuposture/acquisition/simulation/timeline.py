@@ -150,7 +150,8 @@ class Timeline:
         start = self.time_s
         self.go(target, seconds)
         if self.time_s > start:
-            self.events.append(Event("posture_change", start, self.time_s))
+            change = np.degrees(np.abs(target - self.base)[list(POSTURE_CHANNELS)].max())
+            self.events.append(Event("posture_change", start, self.time_s, amplitude_deg=float(change)))
         self.base, self.seated = target, seated
 
     def _stance_lean(self) -> FloatArray:

@@ -95,6 +95,13 @@ class Truth:
         """Inclination (n,) of the lower segment, degrees, + right."""
         return self._inclinations[3]
 
+    @property
+    def trunk_inclination_deg(self) -> FloatArray:
+        """Mean forward inclination (n,) of both segments, degrees, + forward, on the shorter way round."""
+        apart = (self.upper_forward_deg - self.lower_forward_deg + 180.0) % 360.0 - 180.0
+        middle: FloatArray = (self.lower_forward_deg + 0.5 * apart + 180.0) % 360.0 - 180.0
+        return middle
+
     def counted_from(self, stance: slice | NDArray[np.intp]) -> "Truth":
         """Return the same motion counted from the mean of some rows.
 

@@ -1,0 +1,205 @@
+"""Movements: every repetition of a known train once, in its plane, to its side; nothing that did not happen."""
+
+import numpy as np
+import pytest
+from metrics_rows import COLUMNS, bend, minimum_jerk, posture, rows_of, train
+
+from imuposture._ext import movements as ext
+from imuposture.metrics.movements import CHANGE_HOLD_S, Movements, smoothing_weights
+
+
+def found(angles, rate=50.0, sd=0.0):
+    stage = Movements(rate)
+    return [*stage.push(posture(angles, rate, sd=sd)), *stage.finish()]
+
+
+def sides(events):
+    """What was counted: kind, plane and whether it went forward or right."""
+    return [(e.kind, e.plane, e.side in ("forward", "right")) for e in events]
+
+
+def truth(plane, amplitudes):
+    return [("repetition", COLUMNS[plane], amplitude > 0) for amplitude in amplitudes]
+
+
+@pytest.mark.parametrize("rate", [25.0, 50.0, 100.0])
+@pytest.mark.parametrize("pause", [0.0, 0.5, 2.0])
+def test_no_repetition_of_a_train_is_miscounted(rate, pause):
+    """10 to 60 degrees in 1 to 6 s, any plane, slouched and twisted rests, coupled 12 to 30 %, noise up to a tenth."""
+    rng = np.random.default_rng(round(rate + 10 * pause))
+    for seed in range(25):
+        plane = int(rng.integers(3))
+        amplitudes = [float(x) for x in rng.uniform(10, 60, 12) * rng.choice([-1, 1], 12)]
+        seconds = rng.uniform(1, 6)
+        angles = train(
+            rate,
+            [(amplitude, seconds) for amplitude in amplitudes],
+            plane=plane,
+            pause=pause,
+            hold=float(rng.choice([0, 2])),
+            rest=tuple(rng.uniform(-35, 35, 3)),
+            coupling=tuple(rng.uniform(0.12, 0.3, 2) * rng.choice([-1, 1], 2)),
+            noise=min(map(abs, amplitudes)) / 10 * float(rng.choice([0, 1])),
+            seed=seed,
+        )
+        assert sides(found(angles, rate)) == truth(plane, amplitudes)
+
+
+@pytest.mark.parametrize("rate", [25.0, 100.0])
+def test_sides_that_alternate_through_the_level_without_a_stop(rate):
+    rng = np.random.default_rng(5)
+    for plane in (0, 1, 2):
+        for size in (10.0, 35.0, 60.0):
+            cycle, cycles = rng.uniform(2, 12), 5
+            t = np.arange(round(cycles * cycle * rate) + 1) / rate
+            angles = np.zeros((len(t) + round(4 * rate), 3))
+            angles[round(2 * rate) : round(2 * rate) + len(t), plane] = size * np.sin(2 * np.pi * t / cycle)
+            angles[:, (plane + 1) % 3] = 0.3 * angles[:, plane]
+            angles += np.array([25.0, -10.0, 15.0]) + size / 15 * rng.standard_normal(angles.shape)
+            assert sides(found(angles, rate)) == truth(plane, [1, -1] * cycles)
+
+
+def test_size_start_end_and_speed_of_a_minimum_jerk_bend():
+    (event,) = found(train(100.0, [(40.0, 4.0)], rest=(30.0, -5.0, 0.0), coupling=(0.0, 0.25)), 100.0, sd=1.5)
+    assert event.amplitude_deg == pytest.approx(40.0, abs=0.1)
+    assert event.details["level_deg"] == pytest.approx(-5.0, abs=0.1)
+    assert event.details["peak_deg"] == pytest.approx(35.0, abs=0.1)
+    assert event.details["held_deg"] == pytest.approx(34.0, abs=1.0)  # median over 0.5 s of a peak without a hold
+    assert event.start_s == pytest.approx(3.0, abs=0.5)
+    assert event.end_s == pytest.approx(7.0, abs=0.5)
+    assert event.start_s + event.details["time_to_peak_s"] == pytest.approx(5.0, abs=0.03)
+    assert event.details["peak_speed_degps"] == pytest.approx(1.875 * 40.0 / 2.0, rel=0.02)
+    assert event.details["out_of_plane"] == pytest.approx(0.25, abs=0.01)
+    assert event.details["coupled_flexion_deg"] == pytest.approx(10.0, abs=0.1)
+    assert event.details["sd_deg"] == pytest.approx(1.5)
+
+
+def test_a_held_end_of_range_is_read_off_the_hold():
+    (event,) = found(train(50.0, [(-30.0, 4.0)], plane=2, hold=2.0))
+    assert event.details["held_deg"] == pytest.approx(-30.0, abs=1e-9)
+
+
+def test_a_slow_drift_of_the_rest_does_not_block_repetitions():
+    angles = train(50.0, [(15.0, 2.0), (-15.0, 2.0)] * 20, pause=1.5)
+    angles[:, 1] += 0.1 * np.arange(len(angles)) / 50.0  # 14 degrees in all
+    assert sides(found(angles)) == truth(1, [1, -1] * 20)
+
+
+def test_bends_that_never_come_back_to_the_level_count_by_their_turning_points():
+    down, up = 60 - 45 * minimum_jerk(50.0, 1), 15 + 45 * minimum_jerk(50.0, 1)
+    parts = [np.zeros(150), 60 * minimum_jerk(50.0, 1), *[down, up] * 5, 60 - 60 * minimum_jerk(50.0, 1), np.zeros(150)]
+    angles = np.zeros((sum(map(len, parts)), 3))
+    angles[:, 0] = np.concatenate(parts)
+    events = found(angles)
+    assert sides(events) == truth(0, [1] * 6)
+    assert [e.amplitude_deg for e in events] == pytest.approx([60, 45, 45, 45, 45, 45], abs=0.5)
+
+
+def test_a_posture_that_stays_is_a_change_and_the_new_rest():
+    slouch = np.concatenate([np.zeros(150), 30 * minimum_jerk(50.0, 1.5)])
+    bends = train(50.0, [(20.0, 2.0), (-20.0, 2.0)] * 4, before=2.0, coupling=(0.0, 0.2))
+    angles = np.zeros((len(slouch) + len(bends), 3))
+    angles[: len(slouch), 0] = slouch
+    angles[len(slouch) :] = bends + np.array([30.0, 0.0, 0.0])
+    events = found(angles)
+    changes = [e for e in events if e.kind == "posture_change"]
+    assert [(e.plane, e.side, round(e.amplitude_deg)) for e in changes] == [("flexion", "forward", 30)]
+    assert sides([e for e in events if e not in changes]) == truth(1, [1, -1] * 4)
+
+
+@pytest.mark.parametrize(("held", "kind"), [(CHANGE_HOLD_S - 2, "repetition"), (CHANGE_HOLD_S + 2, "posture_change")])
+def test_how_long_decides_between_a_repetition_and_a_change(held, kind):
+    assert found(train(50.0, [(30.0, 2.0)], plane=0, hold=held))[0].kind == kind
+
+
+def test_a_twist_within_a_held_bend_is_a_movement_of_its_own():
+    angles = np.zeros((700, 3))
+    angles[100:500, 0] = bend(50.0, 2.0, 60.0, 6.0)
+    angles[170:244, 2] += bend(50.0, 1.5, 25.0)[:74]
+    angles[280:354, 2] -= bend(50.0, 1.5, 25.0)[:74]
+    assert sorted(sides(found(angles))) == sorted([*truth(2, [1, -1]), *truth(0, [1])])
+
+
+@pytest.mark.parametrize("share", [0.95, 1.0, 1.05])
+def test_a_movement_between_two_planes_counts_once(share):
+    angles = train(50.0, [(30.0, 2.0), (-30.0, 2.0)] * 5, plane=0, coupling=(share, 0.0), noise=0.5)
+    assert len(found(angles)) == 10
+
+
+@pytest.mark.parametrize("missing", [0.08, 0.12, 0.5, 20.0])
+def test_a_gap_ends_what_it_cuts_and_nothing_else(missing):
+    """The second of four bends is cut at its start; up to 0.1 s are bridged, more abort it."""
+    angles = train(100.0, [(40.0, 2.0)] * 4, pause=1.0)
+    cut = 650
+    rows = round(missing * 100)
+    angles = np.concatenate([angles[:cut], np.full((rows, 3), np.nan), angles[cut + (rows if rows < 60 else 0) :]])
+    events = found(angles, 100.0)
+    kinds = [e.kind for e in events]
+    if missing < 0.1:
+        assert kinds == ["repetition"] * 4
+    elif missing < 1.0:
+        assert kinds.count("repetition") == 3
+        assert "aborted" in kinds
+    else:  # after so long nothing is known of the level, so the first posture is taken as one
+        assert kinds[:2] == ["repetition", "aborted"]
+
+
+def test_a_movement_that_the_recording_cuts_off_does_not_count():
+    angles = train(50.0, [(30.0, 2.0)] * 3)
+    assert [e.kind for e in found(angles[:500])] == ["repetition", "repetition", "aborted"]
+    assert [e.kind for e in found(train(50.0, [(30.0, 2.0)] * 3, before=0.0, after=0.0))] == ["repetition"] * 3
+
+
+def test_standing_still_sway_and_no_angles_find_nothing():
+    rng = np.random.default_rng(3)
+    t = np.arange(6000)[:, None] / 50.0
+    assert found(2.0 * np.sin(np.array([1.9, 1.3, 0.7]) * t) + 0.3 * rng.standard_normal((6000, 3))) == []
+    assert found(np.full((500, 3), np.nan)) == []
+    assert found(np.zeros((0, 3))) == []
+
+
+def test_one_plane_without_angles_does_not_hide_the_others():
+    angles = train(50.0, [(30.0, 2.0), (-20.0, 2.0)] * 3)
+    angles[:, 2] = np.nan
+    stage = Movements(50.0)
+    events = [*stage.push(posture(angles, quality=np.zeros(len(angles)))), *stage.finish()]
+    assert sides(events) == truth(1, [1, -1] * 3)
+    assert "coupled_axial_rotation_deg" not in events[0].details
+
+
+def test_mirrored_angles_give_mirrored_movements_exactly():
+    rng = np.random.default_rng(11)
+    amplitudes = rng.uniform(10, 50, 20) * rng.choice([-1, 1], 20)
+    angles = train(50.0, [(a, 2.0) for a in amplitudes], pause=0.3, coupling=(0.2, -0.15), noise=0.7)
+    mirror = np.array([1.0, -1.0, -1.0])
+    swap = {"right": "left", "left": "right"}
+    plain, turned = found(angles), found(angles * mirror)
+    assert len(plain) == len(turned) == 20
+    for one, other in zip(plain, turned, strict=True):
+        assert (other.start_s, other.end_s, other.amplitude_deg) == (one.start_s, one.end_s, one.amplitude_deg)
+        assert other.side == swap.get(one.side, one.side)
+        assert other.details["peak_deg"] == -one.details["peak_deg"]
+        assert other.details["coupled_axial_rotation_deg"] == -one.details["coupled_axial_rotation_deg"]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_blocks_do_not_change_the_movements(rows):
+    angles = train(50.0, [(30.0, 2.0), (-20.0, 3.0)] * 4, pause=0.2, coupling=(0.3, 0.1), noise=0.5)
+    angles[300:340] = np.nan
+    block = posture(angles)
+    stage = Movements(50.0)
+    events = [e for i in range(0, len(block), rows) for e in stage.push(rows_of(block, i, i + rows))]
+    assert [*events, *stage.finish()] == found(angles)
+
+
+def test_smoothing_keeps_parabolas():
+    k = np.arange(-4, 5)
+    for power in range(4):
+        assert smoothing_weights(4) @ k**power == pytest.approx(1.0 if power == 0 else 0.0, abs=1e-12)
+
+
+def test_more_finds_than_one_call_can_hold_are_all_found():
+    """Angles thrown about at random close an excursion every few rows."""
+    angles = 40 * np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 400)[:, None].repeat(30, axis=0) * [1, 0, 0]
+    assert len(found(angles)) > 100
+    assert ext.STATE_SIZE > len(ext.SETTINGS)
