@@ -14,7 +14,7 @@ MODULES = {
     "calibration": ([], ["ext/spatial.h"]),
     "filtering": ([], ["ext/spatial.h"]),
     "fusion": (
-        [f"ext/fusion_{part}.c" for part in ("avx2", "avx2_pair", "avx512", "levels", "scalar", "sse2", "tuning")],
+        [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")],
         [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")],
     ),
     "heading": ([], ["ext/spatial.h", "ext/pair_filter.h"]),

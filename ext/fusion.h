@@ -61,6 +61,10 @@ enum { FUSION_STATE_DOUBLES = 75, FUSION_MAX_LANES = 8 };
 void fusion_begin(const FusionTuning *tuning, double *state);
 void fusion_restart(double *state);
 
+/* All values are finite and not beyond what any sensor gives, in rad/s, m/s2 or uT; their squares do not overflow. */
+#define FUSION_BOUND 1e9
+int fusion_bounded(const double *x, ptrdiff_t count);
+
 /* Move the streams, one a lane, on by `rows`; a stream given twice fills a lane that would be idle. */
 typedef void (*FusionKernel)(const FusionTuning *tuning, FusionStream *const *streams, ptrdiff_t rows);
 
@@ -72,6 +76,6 @@ int fusion_level_available(int level); /* by this build and this processor */
 FusionKernel fusion_kernel(int level, int streams, int *lanes);
 
 /* One a file, NULL where the compiler or the architecture lacks it. */
-extern const FusionKernel fusion_scalar, fusion_sse2, fusion_avx2_pair, fusion_avx2, fusion_avx512;
+extern const FusionKernel fusion_scalar, fusion_sse2, fusion_avx2, fusion_avx512;
 
 #endif

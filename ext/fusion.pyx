@@ -6,7 +6,6 @@ Python half; nothing in this file raises or allocates once the loop runs.
 """
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport fabs
 
 cdef extern from "fusion.h" nogil:
     ctypedef struct FusionParameters:
@@ -40,6 +39,8 @@ cdef extern from "fusion.h" nogil:
     enum: FUSION_MAX_LANES
     enum: FUSION_LEVELS
     void fusion_tune(FusionTuning *tuning, const FusionParameters *parameters, double rate)
+    double FUSION_BOUND
+    bint fusion_bounded(const double *x, Py_ssize_t count)
     bint fusion_level_available(int level)
     FusionKernel fusion_kernel(int level, int streams, int *lanes)
     void fusion_begin(const FusionTuning *tuning, double *state)
@@ -47,12 +48,11 @@ cdef extern from "fusion.h" nogil:
 
 STATE_DOUBLES = FUSION_STATE_DOUBLES
 MAX_LANES = FUSION_MAX_LANES
-LIMIT = 1e9  # rad/s, m/s2 or uT: far beyond any sensor, far below where squares overflow
+LIMIT = FUSION_BOUND
 
 cdef enum:
     GAP = 1  # Quality.GAP
 
-cdef double BOUND = LIMIT
 cdef double NAN = float("nan")
 
 
@@ -83,16 +83,21 @@ def begin(Tuning tuning, double[::1] state):
     fusion_begin(&tuning.values, &state[0])
 
 
+def bounded(const double[:, ::1] rows):
+    """Say whether all values are finite and within LIMIT."""
+    return rows.shape[0] == 0 or rows.shape[1] == 0 or fusion_bounded(&rows[0, 0], rows.shape[0] * rows.shape[1])
+
+
 def advance(Tuning tuning, int level, list streams):
     """Filter the rows of up to MAX_LANES streams side by side; the kernels of ``level`` must be available.
 
     Returns -1; or the place of a stream that does not fit, and then no stream was moved on: an array is not C
-    contiguous, of another type or shape, or holds, outside of gaps, NaN or a value beyond LIMIT. A stream is a tuple:
+    contiguous, of another type or shape, or holds, outside of gaps, NaN or a value beyond LIMIT in gyr or acc. A stream is a tuple:
 
     state              (STATE_DOUBLES,)  float64, moved on
     gyr, acc           (n, 3)            float64, rad/s, m/s2
     mag                (n, 3)            float64, any unit, NaN or zero where missing; or None
-    flags              (n,)              uint8, bit 0 marks gaps; or None
+    flags              (n,)              uint8, bit 0 marks gaps
     quat, bias         (n, 4), (n, 3)    float64, overwritten; NaN in gaps
     rest               (n,)              bool, overwritten
     disturbed          (n,)              bool, overwritten, with a magnetometer
@@ -168,19 +173,24 @@ cdef int _first_unsound(const FusionStream *table, int count) noexcept nogil:
 
 
 cdef bint _is_sound(const FusionStream *stream) noexcept nogil:
-    """No value outside of gaps is NaN or beyond LIMIT; a missing magnetometer value may be NaN."""
-    cdef Py_ssize_t row
-    cdef bint sound = True
-    for row in range(stream.rows):
-        if stream.flags is NULL or not stream.flags[row] & GAP:
-            sound &= _within(stream.gyr + 3 * row) & _within(stream.acc + 3 * row)
-            if stream.mag is not NULL:
-                sound &= _within(stream.mag + 3 * row) | (not stream.mag[3 * row] == stream.mag[3 * row])
-    return sound
+    """No value outside of gaps is NaN or beyond the bound."""
+    cdef Py_ssize_t row = 0
+    cdef Py_ssize_t end
+    while row < stream.rows:
+        end = _end_of_run(stream, row)
+        if not fusion_bounded(stream.gyr + 3 * row, 3 * (end - row)):
+            return False
+        if not fusion_bounded(stream.acc + 3 * row, 3 * (end - row)):
+            return False
+        row = end + 1
+    return True
 
 
-cdef inline bint _within(const double *vector) noexcept nogil:
-    return (fabs(vector[0]) <= BOUND) & (fabs(vector[1]) <= BOUND) & (fabs(vector[2]) <= BOUND)
+cdef Py_ssize_t _end_of_run(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
+    """Return the first row from ``row`` on that is a gap, or the number of rows."""
+    while row < stream.rows and not stream.flags[row] & GAP:
+        row += 1
+    return row
 
 
 cdef void _advance(const FusionTuning *tuning, int level, FusionStream *table, int count) noexcept nogil:
@@ -222,19 +232,12 @@ cdef void _advance_group(const FusionTuning *tuning, int level, FusionStream *ta
 
 cdef void _skip_gap(FusionStream *stream) noexcept nogil:
     """At the end of a run: fill the gap that follows, if any, with NaN, and measure the next run."""
-    cdef Py_ssize_t end
-    if stream.run > 0 or stream.row == stream.rows:
-        return
-    if stream.flags is NULL:
-        stream.run = stream.rows - stream.row
+    if stream.run > 0:
         return
     while stream.row < stream.rows and stream.flags[stream.row] & GAP:
         _fill_gap(stream)
         stream.row += 1
-    end = stream.row
-    while end < stream.rows and not stream.flags[end] & GAP:
-        end += 1
-    stream.run = end - stream.row
+    stream.run = _end_of_run(stream, stream.row) - stream.row
 
 
 cdef void _fill_gap(FusionStream *stream) noexcept nogil:

@@ -8,13 +8,43 @@
 #define PI 3.14159265358979311600
 #define PI_REST 1.22464679914735317723e-16 /* PI + PI_REST is pi to 33 digits */
 
-INLINE Lane clamp(Lane a, double limit)
-{
-    a = choose(a > fill(limit), fill(limit), a);
-    return choose(a < fill(-limit), fill(-limit), a);
-}
+INLINE Lane clamp(Lane a, double limit) { return greater(lesser(a, fill(limit)), fill(-limit)); }
 
 INLINE Lane dot(const Lane a[3], const Lane b[3]) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
+/* s v for a symmetric matrix s, kept as xx xy xz yy yz zz. */
+INLINE void multiply_symmetric(const Lane s[6], const Lane v[3], Lane out[3])
+{
+    out[0] = s[0] * v[0] + s[1] * v[1] + s[2] * v[2];
+    out[1] = s[1] * v[0] + s[3] * v[1] + s[4] * v[2];
+    out[2] = s[2] * v[0] + s[4] * v[1] + s[5] * v[2];
+}
+
+/* How a covariance p looks through the matrix r: the rows of p r' and the symmetric r p r'. */
+INLINE void look_through(const Lane p[6], const Lane r[9], Lane cross[3][3], Lane s[6])
+{
+    Lane seen[3][3]; /* the rows of r p */
+    for (int i = 0; i < 3; ++i) {
+        multiply_symmetric(p, r + 3 * i, seen[i]);
+        for (int j = 0; j < 3; ++j)
+            cross[j][i] = seen[i][j];
+    }
+    s[0] = dot(seen[0], r), s[1] = dot(seen[0], r + 3), s[2] = dot(seen[0], r + 6);
+    s[3] = dot(seen[1], r + 3), s[4] = dot(seen[1], r + 6);
+    s[5] = dot(seen[2], r + 6);
+}
+
+/* The cofactors of a symmetric matrix; returns its determinant. The inverse is their quotient. */
+INLINE Lane cofactors(const Lane s[6], Lane out[6])
+{
+    out[0] = s[3] * s[5] - s[4] * s[4];
+    out[1] = s[2] * s[4] - s[1] * s[5];
+    out[2] = s[1] * s[4] - s[2] * s[3];
+    out[3] = s[0] * s[5] - s[2] * s[2];
+    out[4] = s[1] * s[2] - s[0] * s[4];
+    out[5] = s[0] * s[3] - s[1] * s[1];
+    return s[0] * out[0] + s[1] * out[1] + s[2] * out[2];
+}
 
 /* The quaternion product p q; `out` may be p or q. */
 INLINE void multiply(const Lane p[4], const Lane q[4], Lane out[4])
@@ -112,11 +142,14 @@ INLINE void whole_circle(Lane squared, Lane *cosine, Lane *sine_by_angle)
 }
 
 /* cos(a) and sin(a) / a from a^2. Below 0.2, which at 100 Hz is 2290 deg/s, five terms are exact to 3e-14; beyond,
- * lane by lane, the long way. */
+ * lane by lane, the long way. Two short sums are sooner there than one long one. */
 INLINE void half_angle(Lane squared, Lane *cosine, Lane *sine_by_angle)
 {
-    *cosine = 1.0 + squared * (-1.0 / 2.0 + squared * (1.0 / 24.0 + squared * (-1.0 / 720.0 + squared * (1.0 / 40320.0))));
-    *sine_by_angle = 1.0 + squared * (-1.0 / 6.0 + squared * (1.0 / 120.0 + squared * (-1.0 / 5040.0 + squared * (1.0 / 362880.0))));
+    Lane fourth = squared * squared;
+    Lane even = (1.0 / 24.0 - squared * (1.0 / 720.0)) + fourth * (1.0 / 40320.0);
+    Lane odd = (1.0 / 120.0 - squared * (1.0 / 5040.0)) + fourth * (1.0 / 362880.0);
+    *cosine = (1.0 - squared * (1.0 / 2.0)) + fourth * even;
+    *sine_by_angle = (1.0 - squared * (1.0 / 6.0)) + fourth * odd;
     Mask wide = squared > fill(0.04);
     if (any(wide)) {
         Lane c, s;

@@ -102,13 +102,13 @@ INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane mag[
     state->delta = wrapped(state->delta + heading_gain(state, tuning, settled) * off);
 }
 
-/* The same, but a row without a measurement (NaN or zeros) changes nothing. */
+/* The same, but a row without a measurement changes nothing. */
 INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane mag[3], const Lane still[3],
                          const Lane quat[4], int settled)
 {
     State before;
     Lane squared = dot(mag, mag);
-    Mask there = squared > fill(0.0); /* NaN is not */
+    Mask there = (squared > fill(0.0)) & (squared < fill(1e300)); /* NaN is neither */
     int partial = !all(there);
     if (partial)
         before = *state;

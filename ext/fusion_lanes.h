@@ -24,6 +24,8 @@ INLINE Lane fill(double a) { return a; }
 INLINE Lane magnitude(Lane a) { return fabs(a); }
 INLINE Lane root(Lane a) { return sqrt(a); }
 INLINE Lane choose(Mask mask, Lane a, Lane b) { return mask ? a : b; }
+INLINE Lane lesser(Lane a, Lane b) { return a < b ? a : b; } /* b where one is NaN, as the vectors do */
+INLINE Lane greater(Lane a, Lane b) { return a > b ? a : b; }
 INLINE int any(Mask mask) { return mask; }
 INLINE int all(Mask mask) { return mask; }
 
@@ -47,16 +49,22 @@ INLINE Lane magnitude(Lane a) { return (Lane)((Mask)a & INT64_MAX); }
 #if defined(__x86_64__) && LANES == 2
 #include <immintrin.h>
 INLINE Lane root(Lane a) { return _mm_sqrt_pd(a); }
+INLINE Lane lesser(Lane a, Lane b) { return _mm_min_pd(a, b); }
+INLINE Lane greater(Lane a, Lane b) { return _mm_max_pd(a, b); }
 INLINE int any(Mask mask) { return _mm_movemask_pd((Lane)mask) != 0; }
 INLINE int all(Mask mask) { return _mm_movemask_pd((Lane)mask) == 3; }
 #elif defined(__x86_64__) && LANES == 4
 #include <immintrin.h>
 INLINE Lane root(Lane a) { return _mm256_sqrt_pd(a); }
+INLINE Lane lesser(Lane a, Lane b) { return _mm256_min_pd(a, b); }
+INLINE Lane greater(Lane a, Lane b) { return _mm256_max_pd(a, b); }
 INLINE int any(Mask mask) { return _mm256_movemask_pd((Lane)mask) != 0; }
 INLINE int all(Mask mask) { return _mm256_movemask_pd((Lane)mask) == 15; }
 #elif defined(__x86_64__) && LANES == 8
 #include <immintrin.h>
 INLINE Lane root(Lane a) { return _mm512_sqrt_pd(a); }
+INLINE Lane lesser(Lane a, Lane b) { return _mm512_min_pd(a, b); }
+INLINE Lane greater(Lane a, Lane b) { return _mm512_max_pd(a, b); }
 INLINE int any(Mask mask) { return _mm512_test_epi64_mask((__m512i)mask, (__m512i)mask) != 0; }
 INLINE int all(Mask mask) { return _mm512_test_epi64_mask((__m512i)mask, (__m512i)mask) == 255; }
 #else
@@ -64,6 +72,20 @@ INLINE Lane root(Lane a)
 {
     for (int lane = 0; lane < LANES; ++lane)
         a[lane] = sqrt(a[lane]);
+    return a;
+}
+
+INLINE Lane lesser(Lane a, Lane b)
+{
+    for (int lane = 0; lane < LANES; ++lane)
+        a[lane] = a[lane] < b[lane] ? a[lane] : b[lane];
+    return a;
+}
+
+INLINE Lane greater(Lane a, Lane b)
+{
+    for (int lane = 0; lane < LANES; ++lane)
+        a[lane] = a[lane] > b[lane] ? a[lane] : b[lane];
     return a;
 }
 

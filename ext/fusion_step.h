@@ -119,14 +119,15 @@ INLINE void strapdown(State *state, const FusionTuning *tuning, const Lane gyr[3
 
     Lane along = sine_by_angle * tuning->half_period;
     Lane turn[4] = {cosine, along * rate[0], along * rate[1], along * rate[2]};
+    renormalise(state->strapdown); /* before the turn and not after it: nobody has to wait for this */
     multiply(state->strapdown, turn, state->strapdown);
-    renormalise(state->strapdown);
 }
 
-/* Turn I -> E by the shortest rotation that brings the averaged specific force upright.
+/* Turn I -> E by the shortest rotation that brings the averaged specific force upright, and give S -> E.
  * With a = (x, y, z) of length n that is the quaternion (n + z, y, -x, 0) / sqrt(2 n (n + z)).
- * Returns the horizontal part of a / n before the turn: what was wrong. */
-INLINE void incline(State *state, const FusionTuning *tuning, const Lane acc[3], Lane wrong[2], int settled)
+ * `wrong` is the horizontal part of a / n before the turn. */
+INLINE void incline(State *state, const FusionTuning *tuning, const Lane acc[3], Lane quat[4], Lane wrong[2],
+                    int settled)
 {
     Lane average[3], up[3];
     rotate(state->strapdown, acc, average);
@@ -144,8 +145,10 @@ INLINE void incline(State *state, const FusionTuning *tuning, const Lane acc[3],
     Lane w = choose(defined, sum * scale, fill(0.0));
     Lane x = choose(defined, up[1] * scale, fill(1.0));
     Lane y = choose(defined, -up[0] * scale, fill(0.0));
-    multiply_level(w, x, y, state->inclination);
     renormalise(state->inclination);
+    multiply(state->inclination, state->strapdown, quat);
+    multiply_level(w, x, y, state->inclination);
+    multiply_level(w, x, y, quat);
     wrong[0] = up[0] * by_length;
     wrong[1] = up[1] * by_length;
 }
@@ -186,46 +189,45 @@ INLINE void innovate_at_rest(const State *state, const FusionTuning *tuning, con
     }
 }
 
-/* Kalman update of the bias. The three measurements are independent, so they are taken one after the other: three
- * updates with a row each give what one update with the matrix gives, and need no inverse. */
+/* Kalman update of the bias b with covariance P: S = R P R' + W, b += P R' S^-1 e, P -= P R' S^-1 R P.
+ * S is inverted by cofactors: W keeps it far from singular, and the next row, which waits for b, waits for a single
+ * division. */
 INLINE void learn_bias(State *state, const FusionTuning *tuning, const Innovation *in)
 {
-    Lane *p = state->variance, change[3] = {fill(0.0), fill(0.0), fill(0.0)};
-    for (int i = 0; i < 6; i += i < 3 ? 3 : 2) /* xx, yy, zz */
+    Lane *p = state->variance, cross[3][3], s[6], cofactor[6], error[3], pull[3], share[3][3];
+    for (int i = 0; i < 6; i += i == 0 ? 3 : 2) /* xx, yy, zz */
         p[i] += choose(p[i] < fill(tuning->bias_variance_start), fill(tuning->bias_variance_growth), fill(0.0));
+    look_through(p, in->by, cross, s);
+    s[0] += in->weight[0], s[3] += in->weight[1], s[5] += in->weight[2];
+    Lane by_determinant = 1.0 / cofactors(s, cofactor);
+
+    for (int i = 0; i < 3; ++i)
+        error[i] = clamp(in->error[i], tuning->bias_limit);
+    multiply_symmetric(cofactor, error, pull);
+    for (int i = 0; i < 3; ++i)
+        pull[i] *= by_determinant;
+    for (int i = 0; i < 3; ++i)
+        state->bias[i] = clamp(state->bias[i] + dot(cross[i], pull), tuning->bias_limit);
 
     for (int i = 0; i < 3; ++i) {
-        const Lane *by = in->by + 3 * i;
-        Lane gain[3] = {p[0] * by[0] + p[1] * by[1] + p[2] * by[2],
-                        p[1] * by[0] + p[3] * by[1] + p[4] * by[2],
-                        p[2] * by[0] + p[4] * by[1] + p[5] * by[2]};
-        Lane certainty = 1.0 / (in->weight[i] + dot(by, gain));
-        Lane error = clamp(in->error[i], tuning->bias_limit) - dot(by, change);
-        Lane surprise = error * certainty;
-        Lane scaled[3] = {gain[0] * certainty, gain[1] * certainty, gain[2] * certainty};
+        multiply_symmetric(cofactor, cross[i], share[i]);
         for (int j = 0; j < 3; ++j)
-            change[j] += gain[j] * surprise;
-        p[0] -= scaled[0] * gain[0];
-        p[1] -= scaled[0] * gain[1];
-        p[2] -= scaled[0] * gain[2];
-        p[3] -= scaled[1] * gain[1];
-        p[4] -= scaled[1] * gain[2];
-        p[5] -= scaled[2] * gain[2];
+            share[i][j] *= by_determinant;
     }
-    for (int i = 0; i < 3; ++i)
-        state->bias[i] = clamp(state->bias[i] + change[i], tuning->bias_limit);
+    p[0] -= dot(cross[0], share[0]), p[1] -= dot(cross[0], share[1]), p[2] -= dot(cross[0], share[2]);
+    p[3] -= dot(cross[1], share[1]), p[4] -= dot(cross[1], share[2]);
+    p[5] -= dot(cross[2], share[2]);
 }
 
 /* All that follows from the accelerometer; `still` is the gyroscope's low-pass. */
-INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], const Lane still[3], int settled)
+INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], const Lane still[3], Lane quat[4], int settled)
 {
-    Lane wrong[2], quat[4];
+    Lane wrong[2];
     Innovation innovation;
     if (!settled)
         state->acc_rows += 1.0;
     watch_acc(state, tuning, acc, settled);
-    incline(state, tuning, acc, wrong, settled);
-    multiply(state->inclination, state->strapdown, quat);
+    incline(state, tuning, acc, quat, wrong, settled);
     innovate(state, tuning, quat, wrong, &innovation, settled);
     innovate_at_rest(state, tuning, still, &innovation);
     learn_bias(state, tuning, &innovation);
@@ -254,10 +256,14 @@ INLINE void step(State *state, const FusionTuning *tuning, const Lane gyr[3], co
     int partial = !all(there);
     if (partial)
         before = *state;
-    level(state, tuning, acc, still, settled);
-    if (partial)
+    level(state, tuning, acc, still, quat, settled);
+    if (partial) {
+        Lane held[4];
         keep(state, &before, there);
-    multiply(state->inclination, state->strapdown, quat);
+        multiply(state->inclination, state->strapdown, held);
+        for (int i = 0; i < 4; ++i)
+            quat[i] = choose(there, quat[i], held[i]);
+    }
 }
 
 #endif

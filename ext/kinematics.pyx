@@ -22,11 +22,13 @@ cdef enum:
     TRUNK
 
 # How sure the parts are that the angles are made of, rad: inclination of each sensor, facing of each sensor (its
-# mounting's turn about the vertical), movement of the skin on the spine at 90 degrees of posture.
+# mounting's turn about the vertical; in the upper one's, ``shared`` times the lower one's error is contained), movement
+# of the skin on the spine at a radian of posture.
 cdef struct Spread:
     double tilt
     double upper_facing
     double lower_facing
+    double shared
     double tissue
 
 
@@ -42,11 +44,12 @@ def posture(
 
     upper, lower     (n, 4)  segment -> earth, w-first
     delta, delta_sd  (n,)    rad, relative heading; angles that need it are NaN where it is NaN
-    sds              (4,)    rad, the members of `Spread`
+    sds              (5,)    rad, the members of `Spread`
     """
     cdef Py_ssize_t row
     cdef Spread spread
-    spread.tilt, spread.upper_facing, spread.lower_facing, spread.tissue = sds[0], sds[1], sds[2], sds[3]
+    spread.tilt, spread.upper_facing, spread.lower_facing = sds[0], sds[1], sds[2]
+    spread.shared, spread.tissue = sds[3], sds[4]
     with nogil:
         for row in range(upper.shape[0]):
             _inclination(&upper[row, 0], &spread, spread.upper_facing, angles, row, UPPER_FORWARD)
@@ -138,7 +141,7 @@ cdef void _spread(
     # Rates of the Cardan angles (a = -flexion, b, c = -rotation) for a turn about x, y, z of the lower segment.
     cdef double rate[9]
     cdef double axis[3]
-    cdef double bent, total
+    cdef double bent, total, own, apart
     cdef int angle
     rate[0], rate[1], rate[2] = tan_lateral * sin_a, -tan_lateral * cos_a, 1.0
     rate[3], rate[4], rate[5] = cos_a, sin_a, 0.0
@@ -150,12 +153,14 @@ cdef void _spread(
         upper_axis[angle] = r[3 * angle + 1] - up[angle]
         lower_axis[angle] = (1.0 if angle == 1 else 0.0) - up[angle]
         axis[angle] = up[angle]
-    bent = 2.0 * (1.0 - r[4]) + 2.0 * (1.0 - r[0] if r[0] < 1.0 else 0.0)
+    bent = 2.0 * (1.0 - r[4]) + 2.0 * (1.0 - r[0])  # about the square of the posture in rad
     bent = sds.tissue * sds.tissue * (bent if bent < 2.0 else 2.0)
     for angle in range(3):
         total = _square(delta_sd * spatial_dot(&rate[3 * angle], axis))
-        total += _square(sds.upper_facing * spatial_dot(&rate[3 * angle], upper_axis))
-        total += _square(sds.lower_facing * spatial_dot(&rate[3 * angle], lower_axis))
+        own = spatial_dot(&rate[3 * angle], upper_axis)
+        apart = sds.shared * own - spatial_dot(&rate[3 * angle], lower_axis)
+        total += (_square(sds.upper_facing) - _square(sds.shared * sds.lower_facing)) * own * own
+        total += _square(sds.lower_facing) * apart * apart
         # Each sensor's inclination errs about the two horizontal axes only.
         total += 2.0 * sds.tilt * sds.tilt * (
             spatial_dot(&rate[3 * angle], &rate[3 * angle]) - _square(spatial_dot(&rate[3 * angle], axis))

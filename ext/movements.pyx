@@ -31,6 +31,7 @@ cdef struct Mark:
 cdef struct Plane:
     double mode              # the first two are read by the Python half
     double opened_t
+    double index
     double seeded
     double seeded_t
     double filled
@@ -84,6 +85,20 @@ cdef struct Found:
     double level
     double mark_x
 
+# The smoothed row a machine is at.
+cdef struct Row:
+    double t
+    double[3] x              # the machine's own plane first
+    double sd
+    double median            # over the last half second
+    double inner             # thresholds at the present noise
+    double start
+
+# Where finished excursions go.
+cdef struct Finds:
+    Found* rows
+    Py_ssize_t n
+
 # Values, units and sources of the settings stand in the Python half; the order is that of SETTINGS.
 cdef struct Settings:
     double dt
@@ -114,8 +129,8 @@ FOUND = (
 )
 SETTINGS = (
     "dt", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
-    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "change_hold_s", "stay_s",
-    "longest_s", "slow_s", "noise_rows",
+    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "change_hold_s",
+    "stay_s", "longest_s", "slow_s", "noise_rows",
 )
 
 
@@ -161,34 +176,37 @@ cdef void _advance(
     double[:, ::1] found,
     Py_ssize_t[::1] count,
 ) noexcept nogil:
-    cdef Py_ssize_t row = 0, p, width = weights.shape[0], half = weights.shape[0] // 2
+    cdef Py_ssize_t i = 0, p, width = weights.shape[0], half = weights.shape[0] // 2
     cdef double[5] x
-    cdef double t
+    cdef Row row
+    cdef Finds finds
     cdef Plane* plane
-    count[1] = 0
+    finds.rows = <Found*>&found[0, 0]
+    finds.n = 0
     # A row finds at most one excursion a plane; a margin costs nothing.
-    while row < time.shape[0] and count[1] + 6 <= found.shape[0]:
-        t = _enter(time[row], &window[0, 0, 0], width, count[2])
+    while i < time.shape[0] and finds.n + 6 <= found.shape[0]:
+        row.t = _enter(time[i], &window[0, 0, 0], width, count[2])
         for p in range(3):
             x[p] = _smooth(
-                angle[row, p], sd[row, p], weights, settings, <Plane*>&state[p, 0],
+                angle[i, p], sd[i, p], weights, settings, <Plane*>&state[p, 0],
                 &window[1 + p, 0, 0], &window[4 + p, 0, 0], count[2],
             )
         x[3] = x[0]  # so that the others of plane p are p + 1 and p + 2
         x[4] = x[1]
         for p in range(3):
             plane = <Plane*>&state[p, 0]
+            plane.index = p
             if not isnan(x[p]):
-                _remember(x[p], plane, &recent[p, 0, 0], &recent[p, 1, 0], recent.shape[2])
-                _step(
-                    p, t, &x[p], (&window[4 + p, 0, 0])[count[2] + 1 + half], recent[p, 1, recent.shape[2] // 2],
-                    settings, plane, found, count,
-                )
+                row.x = [x[p], x[p + 1], x[p + 2]]
+                row.sd = (&window[4 + p, 0, 0])[count[2] + 1 + half]
+                row.median = _median(x[p], plane, &recent[p, 0, 0], &recent[p, 1, 0], recent.shape[2])
+                _step(&row, settings, plane, &finds)
             elif plane.seeded != 0.0 and plane.missing == half + 1:
-                _cut_off(p, settings, plane, found, count)
+                _cut_off(settings, plane, &finds)
         count[2] = (count[2] + 1) % width
-        row += 1
-    count[0] = row
+        i += 1
+    count[0] = i
+    count[1] = finds.n
 
 
 cdef inline double _enter(double value, double* window, Py_ssize_t width, Py_ssize_t at) noexcept nogil:
@@ -240,20 +258,18 @@ cdef double _smooth(
     return total
 
 
-cdef void _remember(double x, Plane* plane, double* recent, double* ordered, Py_ssize_t size) noexcept nogil:
-    """Keep the last ``size`` values in order, so that the middle one is their median."""
-    cdef Py_ssize_t k, at = <Py_ssize_t>plane.median_at
-    cdef double old
+cdef double _median(double x, Plane* plane, double* recent, double* ordered, Py_ssize_t size) noexcept nogil:
+    """Take a value in and give the median of the last ``size``, which are kept in order."""
+    cdef Py_ssize_t k = 0, at = <Py_ssize_t>plane.median_at
+    cdef double old = recent[at]
     if plane.median_n == 0.0:
         for k in range(size):
             recent[k] = x
             ordered[k] = x
         plane.median_n = 1.0
-        return
-    old = recent[at]
+        return x
     recent[at] = x
     plane.median_at = (at + 1) % size
-    k = 0
     while ordered[k] != old:
         k += 1
     while k + 1 < size and ordered[k + 1] < x:
@@ -263,263 +279,207 @@ cdef void _remember(double x, Plane* plane, double* recent, double* ordered, Py_
         ordered[k] = ordered[k - 1]
         k -= 1
     ordered[k] = x
+    return ordered[size // 2]
 
 
-cdef void _step(
-    Py_ssize_t p,
-    double t,
-    const double* x,
-    double sd,
-    double median,
-    const Settings* settings,
-    Plane* plane,
-    double[:, ::1] found,
-    Py_ssize_t[::1] count,
-) noexcept nogil:
-    """Move one machine on by one smoothed row; x[1] and x[2] are the other planes."""
+cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
+    """Move one machine on by one smoothed row."""
     # The noise of few rows is itself uncertain; the margin shrinks from 60 % at 5 rows to 4 % at 100.
-    cdef double noise = sqrt(plane.noise * (1.0 + 8.0 / plane.noise_n))
-    cdef double inner = _larger(settings.inner_deg, settings.inner_noise * noise)
-    cdef double start = _larger(settings.start_deg, settings.start_noise * noise)
-    if plane.seeded == 0.0 or t - plane.t > settings.change_hold_s:  # after a long gap nothing is known of the rest
-        _seed(t, x, plane)
-    elif t - plane.t > 2.5 * settings.dt:
-        _anchor(t, x[0], plane)
-    _since(x, fabs(x[0] - plane.x), settings.dt, &plane.mark)
-    _since(x, fabs(x[0] - plane.x), settings.dt, &plane.valley)
-    plane.x = x[0]
-    plane.t = t
-    plane.slow += (x[0] - plane.slow) * settings.dt / (settings.slow_s + settings.dt)
-    if fabs(x[0] - plane.anchor_x) > _larger(settings.hold_deg, settings.hold_noise * noise):
-        _anchor(t, x[0], plane)
-    plane.hold_sum += x[0]
+    cdef double noise = sqrt(plane.noise * (1.0 + 8.0 / plane.noise_n)), x = row.x[0], step
+    row.inner = _larger(settings.inner_deg, settings.inner_noise * noise)
+    row.start = _larger(settings.start_deg, settings.start_noise * noise)
+    if plane.seeded == 0.0 or row.t - plane.t > settings.change_hold_s:  # after a long gap nothing is known of the rest
+        _seed(row, plane)
+    elif row.t - plane.t > 2.5 * settings.dt:
+        _anchor(row, plane)
+    step = fabs(x - plane.x)
+    _since(row, step, settings.dt, &plane.mark)
+    _since(row, step, settings.dt, &plane.valley)
+    plane.x = x
+    plane.t = row.t
+    plane.slow += (x - plane.slow) * settings.dt / (settings.slow_s + settings.dt)
+    if fabs(x - plane.anchor_x) > _larger(settings.hold_deg, settings.hold_noise * noise):
+        _anchor(row, plane)
+    plane.hold_sum += x
     plane.hold_n += 1.0
     if plane.mode == REST:
-        _rest(t, x, inner, start, settings, plane)
+        _rest(row, settings, plane)
     if plane.mode != REST:
-        plane.sd_sum += sd
+        plane.sd_sum += row.sd
         plane.sd_n += 1.0
-        _move(p, t, x, median, inner, start, settings, plane, found, count)
+        _move(row, settings, plane, finds)
 
 
-cdef void _seed(double t, const double* x, Plane* plane) noexcept nogil:
+cdef void _seed(const Row* row, Plane* plane) noexcept nogil:
+    """Take the row as the level, for want of anything better."""
     plane.cut = 0.0
     plane.seeded = 1.0
-    plane.seeded_t = t
+    plane.seeded_t = row.t
     plane.mode = REST
-    plane.level = x[0]
-    plane.slow = x[0]
-    plane.x = x[0]
-    plane.visited_t = t
-    _anchor(t, x[0], plane)
-    _set_mark(t, x, 0.0, &plane.mark)
+    plane.level = row.x[0]
+    plane.slow = row.x[0]
+    plane.x = row.x[0]
+    plane.visited_t = row.t
+    _anchor(row, plane)
+    _set_mark(row, 0.0, &plane.mark)
 
 
-cdef void _anchor(double t, double x, Plane* plane) noexcept nogil:
-    plane.anchor_x = x
-    plane.anchor_t = t
+cdef void _anchor(const Row* row, Plane* plane) noexcept nogil:
+    """Begin to look for a held posture here."""
+    plane.anchor_x = row.x[0]
+    plane.anchor_t = row.t
     plane.hold_sum = 0.0
     plane.hold_n = 0.0
 
 
-cdef void _set_mark(double t, const double* x, double distance, Mark* mark) noexcept nogil:
-    mark.t = t
-    mark.x = x[0]
+cdef void _set_mark(const Row* row, double distance, Mark* mark) noexcept nogil:
+    mark.t = row.t
+    mark.x = row.x[0]
     mark.distance = distance
-    mark.other[0] = x[1]
-    mark.other[1] = x[2]
-    mark.most[0] = 0.0
-    mark.most[1] = 0.0
+    mark.other = [row.x[1], row.x[2]]
+    mark.most = [0.0, 0.0]
     mark.path = 0.0
     mark.fastest = 0.0
 
 
-cdef void _since(const double* x, double step, double dt, Mark* mark) noexcept nogil:
+cdef void _since(const Row* row, double step, double dt, Mark* mark) noexcept nogil:
     """Note what happened since the mark was set."""
     cdef Py_ssize_t k
     mark.path += step
     mark.fastest = _larger(mark.fastest, step / dt)
     for k in range(2):
         if isnan(mark.other[k]):
-            mark.other[k] = x[1 + k]
-        if not isnan(x[1 + k]):
-            mark.most[k] = _larger(mark.most[k], fabs(x[1 + k] - mark.other[k]))
+            mark.other[k] = row.x[1 + k]
+        if not isnan(row.x[1 + k]):
+            mark.most[k] = _larger(mark.most[k], fabs(row.x[1 + k] - mark.other[k]))
 
 
-cdef void _rest(
-    double t, const double* x, double inner, double start, const Settings* settings, Plane* plane
-) noexcept nogil:
+cdef void _rest(const Row* row, const Settings* settings, Plane* plane) noexcept nogil:
     """At rest: follow the held level, mark the row nearest to it, open an excursion when it is left."""
-    cdef double d = x[0] - plane.level
-    plane.visited_t = t
-    if fabs(d) <= _larger(inner, plane.mark.distance):
-        _set_mark(t, x, fabs(d), &plane.mark)
+    cdef double d = row.x[0] - plane.level
+    plane.visited_t = row.t
+    if fabs(d) <= _larger(row.inner, plane.mark.distance):
+        _set_mark(row, fabs(d), &plane.mark)
     elif d * (plane.mark.x - plane.level) < 0.0:  # so fast through the level that no row fell near it
-        _set_mark(t, x, 0.0, &plane.mark)
+        _set_mark(row, 0.0, &plane.mark)
         plane.mark.x = plane.level
-    if fabs(d) <= inner:
+    if fabs(d) <= row.inner:
         plane.cut = 0.0
-    if t - plane.seeded_t <= settings.settle_s and plane.anchor_t <= plane.seeded_t:
+    if row.t - plane.seeded_t <= settings.settle_s and plane.anchor_t <= plane.seeded_t:
         plane.level = plane.hold_sum / plane.hold_n
-    elif t - plane.anchor_t >= settings.rest_hold_s:
+    elif row.t - plane.anchor_t >= settings.rest_hold_s:
         plane.cut = 0.0
         plane.level = plane.hold_sum / plane.hold_n
-        _set_mark(t, x, 0.0, &plane.mark)
-    elif fabs(d) > start and fabs(x[0] - plane.mark.x) > start:
-        _open(t, plane.level if plane.mark.distance <= inner else plane.mark.x, d, x, settings, plane)
+        _set_mark(row, 0.0, &plane.mark)
+    elif fabs(d) > row.start and fabs(row.x[0] - plane.mark.x) > row.start:
+        _open(row, plane.level if plane.mark.distance <= row.inner else plane.mark.x, d, settings, plane)
 
 
-cdef void _open(
-    double t, double base, double side, const double* x, const Settings* settings, Plane* plane
-) noexcept nogil:
+cdef void _open(const Row* row, double base, double side, const Settings* settings, Plane* plane) noexcept nogil:
+    """Begin an excursion at the mark."""
     plane.mode = OUT
-    plane.opened_t = t
-    plane.out_t = t
-    plane.start_t = _larger(plane.mark.t, t - settings.change_hold_s)  # who hovers near the level has not started
+    plane.opened_t = row.t
+    plane.out_t = row.t
+    # Who hovers near the level has not started.
+    plane.start_t = _larger(plane.mark.t, row.t - settings.change_hold_s)
     plane.base = base
     plane.side = 1.0 if side > 0.0 else -1.0
     plane.sd_sum = 0.0
     plane.sd_n = 0.0
     plane.held = -INFINITY
-    plane.peak_x = base
-    _set_mark(t, x, INFINITY, &plane.valley)
+    _set_mark(row, INFINITY, &plane.valley)
+    _peak(row, plane)
 
 
-cdef void _move(
-    Py_ssize_t p,
-    double t,
-    const double* x,
-    double median,
-    double inner,
-    double start,
-    const Settings* settings,
-    Plane* plane,
-    double[:, ::1] found,
-    Py_ssize_t[::1] count,
-) noexcept nogil:
+cdef void _peak(const Row* row, Plane* plane) noexcept nogil:
+    plane.peak_x = row.x[0]
+    plane.peak_t = row.t
+    plane.at_peak = [row.x[1] - plane.mark.other[0], row.x[2] - plane.mark.other[1]]
+
+
+cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """Away from the level: follow the peak, then the way back, until it is back, turns round, or stays away."""
-    cdef double out = plane.side * (x[0] - plane.base), away = plane.side * (x[0] - plane.level)
-    cdef double amplitude, level
-    plane.held = _larger(plane.held, plane.side * median)
-    if out > plane.side * (plane.peak_x - plane.base):
+    cdef double out = plane.side * (row.x[0] - plane.base)
+    cdef bint held = row.t - plane.anchor_t >= settings.change_hold_s
+    plane.held = _larger(plane.held, plane.side * row.median)
+    if out > _amplitude(plane):
         if plane.mode == RETURNING:
-            plane.out_t = t
+            plane.out_t = row.t
         plane.mode = OUT
-        plane.peak_x = x[0]
-        plane.peak_t = t
-        plane.at_peak[0] = x[1] - plane.mark.other[0]
-        plane.at_peak[1] = x[2] - plane.mark.other[1]
-    amplitude = plane.side * (plane.peak_x - plane.base)
-    if plane.mode == OUT and out <= settings.return_share * amplitude:
+        _peak(row, plane)
+    if plane.mode == OUT and out <= settings.return_share * _amplitude(plane):
         plane.mode = RETURNING
         plane.band_t = INFINITY
         plane.valley.distance = INFINITY
-    if plane.mode == RETURNING and _is_over(t, x, away, amplitude, inner, start, settings, plane):
-        _close(p, t, x, inner, start, settings, plane, found, count)
+    if plane.mode == RETURNING and _is_over(row, settings, plane):
+        _close(row, settings, plane, finds)
     elif (
-        t - plane.anchor_t >= settings.change_hold_s
-        or (plane.mode == OUT and t - plane.out_t >= settings.stay_s)
-        or t - plane.opened_t >= settings.longest_s
+        held
+        or (plane.mode == OUT and row.t - plane.out_t >= settings.stay_s)
+        or row.t - plane.opened_t >= settings.longest_s
     ):
-        level = plane.hold_sum / plane.hold_n if t - plane.anchor_t >= settings.change_hold_s else plane.slow
-        _report(p, t, t, level, POSTURE_CHANGE, &plane.mark, plane, found, count)
-        plane.mode = REST
-        plane.level = level
-        _set_mark(t, x, 0.0, &plane.mark)
+        plane.level = plane.hold_sum / plane.hold_n if held else plane.slow
+        _report(row.t, row.t, POSTURE_CHANGE, plane, finds)
+        _set_mark(row, 0.0, &plane.mark)
 
 
-cdef bint _is_over(
-    double t,
-    const double* x,
-    double away,
-    double amplitude,
-    double inner,
-    double start,
-    const Settings* settings,
-    Plane* plane,
-) noexcept nogil:
+cdef inline double _amplitude(const Plane* plane) noexcept nogil:
+    return plane.side * (plane.peak_x - plane.base)
+
+
+cdef inline double _band(const Settings* settings, const Plane* plane) noexcept nogil:
+    return _larger(settings.band_deg, settings.band_share * _amplitude(plane))
+
+
+cdef bint _is_over(const Row* row, const Settings* settings, Plane* plane) noexcept nogil:
     """On the way back: note the nearest row, and say whether the excursion is over."""
-    cdef double band = _larger(inner, _larger(settings.band_deg, settings.band_share * amplitude))
+    cdef double away = plane.side * (row.x[0] - plane.level), band = _larger(row.inner, _band(settings, plane))
     if away < plane.valley.distance:
-        plane.band_t = _smaller(plane.band_t, t) if away <= band else INFINITY
-        _set_mark(t, x, away, &plane.valley)
-    if away <= inner:
+        plane.band_t = _smaller(plane.band_t, row.t) if away <= band else INFINITY
+        _set_mark(row, away, &plane.valley)
+    if away <= row.inner:
         return True
     if plane.valley.distance <= band:
-        return t - plane.band_t >= settings.dwell_s or away - plane.valley.distance >= settings.bounce_deg
+        return row.t - plane.band_t >= settings.dwell_s or away - plane.valley.distance >= settings.bounce_deg
     # Bends that never come back to the level: each turning point on the near side ends one and starts the next.
-    return away - plane.valley.distance >= _larger(start, settings.rise_share * amplitude)
+    return away - plane.valley.distance >= _larger(row.start, settings.rise_share * _amplitude(plane))
 
 
-cdef void _close(
-    Py_ssize_t p,
-    double t,
-    const double* x,
-    double inner,
-    double start,
-    const Settings* settings,
-    Plane* plane,
-    double[:, ::1] found,
-    Py_ssize_t[::1] count,
-) noexcept nogil:
+cdef void _close(const Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """End an excursion at its valley, which is where the next one may start."""
-    cdef double past = plane.side * (x[0] - plane.level)
-    _report(
-        p, t, plane.valley.t, plane.level, ABORTED if plane.cut else REPETITION, &plane.mark, plane, found, count
-    )
+    cdef double past = plane.side * (row.x[0] - plane.level)
+    _report(row.t, plane.valley.t, ABORTED if plane.cut else REPETITION, plane, finds)
     plane.cut = 0.0
-    plane.mode = REST
     plane.mark = plane.valley
-    if past < -inner:  # so fast through the level that no row fell near it
+    if past < -row.inner:  # so fast through the level that no row fell near it
         plane.mark.distance = 0.0
         plane.mark.x = plane.level
-    elif plane.valley.distance <= inner:
+    elif plane.valley.distance <= row.inner:
         plane.mark.distance = fabs(plane.valley.distance)
-    elif past - plane.valley.distance >= start and past > start:
-        if t - plane.visited_t > settings.longest_s:
+    elif past - plane.valley.distance >= row.start and past > row.start:
+        if row.t - plane.visited_t > settings.longest_s:
             plane.level = plane.valley.x
-        _open(t, plane.mark.x, plane.side, x, settings, plane)
-        plane.peak_x = x[0]
-        plane.peak_t = t
-        plane.at_peak[0] = x[1] - plane.mark.other[0]
-        plane.at_peak[1] = x[2] - plane.mark.other[1]
+        _open(row, plane.mark.x, plane.side, settings, plane)
 
 
-cdef void _cut_off(
-    Py_ssize_t p, const Settings* settings, Plane* plane, double[:, ::1] found, Py_ssize_t[::1] count
-) noexcept nogil:
+cdef void _cut_off(const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """Rows are missing: an excursion that was nearly back is over, any other one is aborted."""
-    cdef double amplitude = plane.side * (plane.peak_x - plane.base)
-    cdef double band = _larger(settings.band_deg, settings.band_share * amplitude)
-    cdef double[3] here
-    if plane.mode == RETURNING and plane.valley.distance <= band and plane.cut == 0.0:
-        _report(p, plane.t, plane.valley.t, plane.level, REPETITION, &plane.mark, plane, found, count)
+    if plane.mode == RETURNING and plane.valley.distance <= _band(settings, plane) and plane.cut == 0.0:
+        _report(plane.t, plane.valley.t, REPETITION, plane, finds)
     elif plane.mode != REST:
-        _report(p, plane.t, plane.t, plane.level, ABORTED, &plane.mark, plane, found, count)
+        _report(plane.t, plane.t, ABORTED, plane, finds)
     plane.cut = 1.0
-    here[0] = plane.level
-    here[1] = NAN
-    here[2] = NAN
-    plane.mode = REST
     plane.median_n = 0.0
     plane.median_at = 0.0
-    _set_mark(plane.t, here, INFINITY, &plane.mark)
+    plane.mark.x = plane.level
+    plane.mark.distance = INFINITY  # the next row is marked, however far away
 
 
-cdef void _report(
-    Py_ssize_t p,
-    double t,
-    double end,
-    double level,
-    double kind,
-    const Mark* since,
-    const Plane* plane,
-    double[:, ::1] found,
-    Py_ssize_t[::1] count,
-) noexcept nogil:
-    cdef Found* row = <Found*>&found[count[1], 0]
+cdef void _report(double t, double end, double kind, Plane* plane, Finds* finds) noexcept nogil:
+    """Write down the excursion that began at the mark, and be at rest."""
+    cdef Found* row = &finds.rows[finds.n]
     row.kind = kind
-    row.plane = p
+    row.plane = plane.index
     row.side = plane.side
     row.start_t = plane.start_t
     row.end_t = end
@@ -528,17 +488,16 @@ cdef void _report(
     row.base = plane.base
     row.peak_x = plane.peak_x
     row.peak_t = plane.peak_t
-    row.most[0] = since.most[0]
-    row.most[1] = since.most[1]
-    row.at_peak[0] = plane.at_peak[0]
-    row.at_peak[1] = plane.at_peak[1]
-    row.path = since.path
-    row.fastest = since.fastest
+    row.most = plane.mark.most
+    row.at_peak = plane.at_peak
+    row.path = plane.mark.path
+    row.fastest = plane.mark.fastest
     row.sd = plane.sd_sum / plane.sd_n if plane.sd_n > 0.0 else NAN
     row.held = plane.side * plane.held
-    row.level = level
-    row.mark_x = since.x
-    count[1] += 1
+    row.level = plane.level
+    row.mark_x = plane.mark.x
+    finds.n += 1
+    plane.mode = REST
 
 
 cdef inline double _larger(double a, double b) noexcept nogil:

@@ -37,9 +37,10 @@ typedef struct {
     double hold_tilt;          /* rad: a hold ends when a sensor leaves its inclination by this much */
     double hold_turn;          /* rad: or has turned by this much beyond its bias */
     double hold_twist;         /* rad: or the two against each other */
-    double hold_tilt_sd;       /* rad over a hold: inclination error at its ends */
+    double hold_tilt_sd;       /* rad over a hold: drift of the inclination error */
     double hold_common_sd;     /* rad over a hold: turn of the whole body */
     double hold_relative_sd;   /* rad over a hold: turn of one segment on the other */
+    double hold_sway_sd;       /* rad: sway of each sensor about the pose, half a second apart */
     double hold_shortest;      /* s */
     double hold_longest;       /* s */
     double bend_rate;          /* rad/s: levelled rate of both that counts as a bend */
@@ -57,9 +58,9 @@ typedef struct {
 } pair_settings;
 
 /* A pose that is being kept: how long, the vertical of each sensor at its beginning and now, the angle each turned by
- * its gyroscope, and its turn about the vertical beyond the bias. */
+ * its gyroscope, its turn about the vertical beyond the bias, and the sums of a straight line through the angles. */
 typedef struct {
-    double seconds, began[2][3], now[2][3], angle[2][3], turned[2];
+    double steps, seconds, began[2][3], now[2][3], angle[2][3], turned[2], sum[2][3], moment[2][3];
 } pair_hold;
 
 typedef struct {
@@ -163,14 +164,12 @@ static void pf_open_hold(pair_filter *f, const double up[2][3]) {
 
 /* What a hold says about the two biases. */
 static void pf_learn_bias(pair_filter *f, const pair_settings *c, const pair_hold *hold) {
-    double t = hold->seconds, bias[2][3];
+    double t = hold->seconds, n = hold->steps, bias[2][3];
     if (t < c->hold_shortest) return;
-    for (int s = 0; s < 2; s++) {
-        double moved[3], turn[3];
-        for (int i = 0; i < 3; i++) moved[i] = hold->now[s][i] - hold->began[s][i];
-        spatial_cross(moved, hold->began[s], turn); /* the inclination's own change is no bias */
-        for (int i = 0; i < 3; i++) bias[s][i] = (hold->angle[s][i] - turn[i]) / t;
-    }
+    for (int s = 0; s < 2; s++) /* slope of the least-squares line: sway at the ends of the hold hardly counts */
+        for (int i = 0; i < 3; i++)
+            bias[s][i] = 12.0 * (hold->moment[s][i] - 0.5 * (n + 1.0) * hold->sum[s][i]) / ((n * n - 1.0) * t);
+    double sway = pf_square(c->hold_sway_sd) * 12.0 / n, square = t * t;
     for (int s = 0; s < 2; s++) { /* two horizontal axes of each sensor: bias seen through the inclination */
         const double *up = hold->now[s];
         for (int i = 0; i < 3; i++) {
@@ -181,7 +180,7 @@ static void pf_learn_bias(pair_filter *f, const pair_settings *c, const pair_hol
                 innovation += e * (bias[s][k] - f->x[1 + 3 * s + k]);
                 length += e * e;
             }
-            if (length > 1e-6) pf_update(f, h, innovation, 1.5 * pf_square(c->hold_tilt_sd / t), 1);
+            if (length > 1e-6) pf_update(f, h, innovation, 1.5 * (pf_square(c->hold_tilt_sd) + sway) / square, 1);
         }
     }
     /* Vertical: the two against each other first, then both together. */
@@ -193,7 +192,8 @@ static void pf_learn_bias(pair_filter *f, const pair_settings *c, const pair_hol
             innovation += h[BIAS_UPPER + k] * (bias[UPPER][k] - f->x[BIAS_UPPER + k]);
             innovation += h[BIAS_LOWER + k] * (bias[LOWER][k] - f->x[BIAS_LOWER + k]);
         }
-        pf_update(f, h, innovation, pf_square((sum ? c->hold_common_sd : c->hold_relative_sd) / t), 1);
+        double drift = sum ? c->hold_common_sd : c->hold_relative_sd;
+        pf_update(f, h, innovation, (drift * drift + (sum ? 0.5 : 2.0) * sway) / square, 1);
     }
     f->since_hold = 0.0;
 }
@@ -204,6 +204,7 @@ static int pf_kept(const pair_filter *f, const pair_settings *c, double dt, cons
     double h[STATES] = {0}, sd[2], between = 0.0;
     int kept = 1;
     hold->seconds += dt;
+    hold->steps += 1.0;
     for (int s = 0; s < 2; s++) {
         double away[3];
         sd[s] = 0.0;
@@ -213,6 +214,12 @@ static int pf_kept(const pair_filter *f, const pair_settings *c, double dt, cons
             hold->now[s][i] = up[s][i];
             hold->angle[s][i] += dt * gyr[s][i];
             hold->turned[s] += dt * up[s][i] * (gyr[s][i] - f->x[1 + 3 * s + i]);
+        }
+        double turn[3];
+        spatial_cross(away, hold->began[s], turn); /* the inclination's own change is no bias */
+        for (int i = 0; i < 3; i++) {
+            hold->sum[s][i] += hold->angle[s][i] - turn[i];
+            hold->moment[s][i] += hold->steps * (hold->angle[s][i] - turn[i]);
         }
         for (int i = 0; i < 3; i++)
             for (int k = 0; k < 3; k++) sd[s] += up[s][i] * f->p[1 + 3 * s + i][1 + 3 * s + k] * up[s][k];

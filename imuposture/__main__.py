@@ -111,7 +111,7 @@ def process(
         _tell(job, outcome)
         done.append(_as_data(job, outcome))
         if not as_json:
-            click.echo(os.fsencode(str(outcome.path)))
+            _put_path(str(outcome.path))
     if as_json:
         click.echo(json.dumps(done, indent=2, allow_nan=False))
     _report(failures, errors)
@@ -219,6 +219,11 @@ def _run(job: Job, options: dict[str, Any]) -> "Result | Failure":
             return run(job.recording, upper=job.upper, lower=job.lower, out=job.out, progress=progress, **options)
     except (ImuPostureError, OSError) as error:
         return _failure(job.name, error)
+
+
+def _put_path(path: str) -> None:
+    """Print a path as it is for a program, and harmless for a terminal."""
+    click.echo(_safe(path, len(path)) if sys.stdout.isatty() else os.fsencode(path))
 
 
 def _failure(name: str, error: Exception) -> Failure:

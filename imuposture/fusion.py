@@ -8,7 +8,7 @@ every stream gives the same rows alone, beside others, in any cuts and on any pr
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import radians
 from typing import Any, overload
@@ -25,7 +25,8 @@ __all__ = ["Fusion", "NorthBlock", "Parameters", "fuse", "isa_level", "orientati
 RATE_LIMITS = (1.0, 20_000.0)  # Hz; slower, rest and settling times lose their meaning; faster, a unit is wrong
 _Stream = tuple[Any, ...]  # what `_ext.advance` documents: state, rows, results
 LEVELS = ("baseline", "avx2", "avx512")
-CHUNK = 4096  # rows a lane before the next look at the list of recordings; scratch that stays in the cache
+CHUNK = 2048  # rows before the next look at a list of recordings; results nobody asked for stay in the cache
+NO_FLAGS = np.zeros(CHUNK, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -411,13 +412,15 @@ def _orientations(gyr: Any, acc: Any, mag: Any, rate: float, parameters: str | P
         raise SignalError(f"lists of recordings must be equally long, got {len(gyr)} of gyr and {len(acc)} of acc")
     mags = mag if magnetic else [None] * len(gyr)
     tasks = [_Task(Fusion(rate, parameters, magnetic), *arrays) for arrays in zip(gyr, acc, mags, strict=True)]
+    scratch = [np.empty((CHUNK, 3)), *np.empty((2, CHUNK), np.bool_), np.empty((CHUNK, 4)), np.empty(CHUNK)]
     waiting = sorted((task for task in tasks if task.left), key=lambda task: task.left)
     active: list[_Task] = []
     while waiting or active:
         while waiting and len(active) < _ext.lanes_of(_LEVEL):
             active.append(waiting.pop())
         count = min(CHUNK, *(task.left for task in active))
-        _advance(active[0].stage._tuning, [task.take(count) for task in active])
+        unused = [array[:count] for array in scratch]
+        _advance(active[0].tuning, [task.take(count, unused) for task in active])
         active = [task for task in active if task.left]
     return [task.quat for task in tasks]
 
@@ -426,18 +429,17 @@ class _Task:
     """A recording on its way through its filter; of the results only the orientations are kept."""
 
     def __init__(self, stage: Fusion, gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> None:
-        self.stage = stage
+        self.state, self.tuning = stage._state, stage._tuning
         self.gyr, self.acc, self.mag = _recording(gyr, acc, mag)
-        self.quat = np.empty((len(self.gyr), 4))
         self.left = len(self.gyr)
+        self.quat = np.empty((self.left, 4))
 
-    def take(self, count: int) -> _Stream:
-        """Put together what the kernels have to know about the next rows."""
+    def take(self, count: int, unused: list[NDArray[Any]]) -> _Stream:
+        """Put together what the kernels have to know about the next rows; ``unused`` takes all other results."""
         rows = slice(len(self.quat) - self.left, len(self.quat) - self.left + count)
         self.left -= count
         mag = None if self.mag is None else self.mag[rows]
-        sensor = SensorRows(self.acc[rows], self.gyr[rows], mag, np.zeros(count, np.uint8))
-        return self.stage._stream(sensor, replace(self.stage._room(sensor), quat=self.quat[rows]))
+        return (self.state, self.gyr[rows], self.acc[rows], mag, NO_FLAGS[:count], self.quat[rows], *unused)
 
 
 def _recording(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray | None]:
@@ -448,7 +450,7 @@ def _recording(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[F
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise SignalError(f"gyr, acc and mag must have the same number of rows, got {shapes}")
     for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            row = int(np.argmin(np.isfinite(array).all(axis=1)))
+        if not _ext.bounded(array):
+            row = int(np.argmin((np.abs(array) <= _ext.LIMIT).all(axis=1)))
             raise SignalError(_complaint(name, array, row) + ", cut out or interpolate gaps")
     return arrays["gyr"], arrays["acc"], arrays.get("mag")

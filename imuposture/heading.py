@@ -49,7 +49,9 @@ class HeadingSettings:
         A pose is held while no sensor leaves its inclination, or turns beyond its bias, by more, nor the two against
         each other. Large gives more and worse holds.
     hold_tilt_sd_deg, hold_common_sd_deg, hold_relative_sd_deg : float
-        What inclination errors, a turn of the whole body and a twist of the spine amount to over a hold.
+        What drifts of the inclination error, of the whole body's turn and of the spine's twist amount to over a hold.
+    hold_sway_sd_deg : float
+        Sway of each sensor about the pose, which a straight line through the hold averages out.
     hold_shortest_s, hold_longest_s : float
     bend_rate_dps, bend_coherence : float
         Levelled rate of both segments that counts as a bend, and how alike the two must be (0..1).
@@ -71,14 +73,15 @@ class HeadingSettings:
     initial_sd_deg: float = 15.0
     bias_sd_dps: float = 1.0
     bias_walk_dps: float = 0.003
-    delta_walk_deg: float = 0.03
+    delta_walk_deg: float = 0.06
     stance_sd_deg: float = 1.5
     hold_tilt_deg: float = 1.5
     hold_turn_deg: float = 2.0
     hold_twist_deg: float = 1.0
     hold_tilt_sd_deg: float = 0.4
-    hold_common_sd_deg: float = 0.8
-    hold_relative_sd_deg: float = 0.5
+    hold_common_sd_deg: float = 0.6
+    hold_relative_sd_deg: float = 0.35
+    hold_sway_sd_deg: float = 0.3
     hold_shortest_s: float = 3.0
     hold_longest_s: float = 30.0
     bend_rate_dps: float = 10.0

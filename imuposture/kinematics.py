@@ -26,7 +26,10 @@ class Spread:
     upper_facing, lower_facing : float
         Turn of each sensor's mounting about the vertical, from the calibration: how well "forward" is known.
     soft_tissue : float
-        Movement of the skin on the spine, at 90 degrees of posture; grows with the sine of the posture.
+        Movement of the skin on the spine, a radian of posture.
+    shared : float
+        Share of the lower facing's error that the upper one contains: in a bend that leaves its plane at the hips the
+        upper sensor leaves it too, and so far both err together, which hardly shows in the spine.
 
     Raises
     ------
@@ -38,12 +41,13 @@ class Spread:
     upper_facing: float
     lower_facing: float
     soft_tissue: float
+    shared: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("tilt", "upper_facing", "lower_facing", "soft_tissue"):
+        for name in ("tilt", "upper_facing", "lower_facing", "soft_tissue", "shared"):
             value = getattr(self, name)
             if not 0 <= value < np.inf:
-                raise ConfigError(f"{name} must be a standard deviation in rad, 0 or more, got {value!r}")
+                raise ConfigError(f"{name} must be 0 or more and finite, got {value!r}")
 
 
 class Kinematics:
@@ -56,7 +60,11 @@ class Kinematics:
     """
 
     def __init__(self, spread: Spread) -> None:
-        self._spread = np.array([spread.tilt, spread.upper_facing, spread.lower_facing, spread.soft_tissue])
+        most = spread.upper_facing / spread.lower_facing if spread.lower_facing > 0 else 0.0
+        shared = min(spread.shared, most)  # no error contains more than itself
+        self._spread = np.array(
+            [spread.tilt, spread.upper_facing, spread.lower_facing, shared, spread.soft_tissue]
+        )
 
     def push(
         self,

@@ -57,7 +57,7 @@ class Config:
     tilt_sd_deg : float
         Inclination error of a sensor while its wearer moves.
     soft_tissue_sd_deg : float
-        Movement of the skin on the spine, at 90 degrees of posture.
+        Movement of the skin on the spine, a radian of posture.
     heading_unknown_deg : float
         Rows whose relative heading is less sure are marked.
     window_s : float
@@ -79,8 +79,8 @@ class Config:
     gap_limit_s: float = 0.1
     calibration_search_s: float = 1800.0
     smoothing_hz: float = 3.0
-    tilt_sd_deg: float = 0.7
-    soft_tissue_sd_deg: float = 1.0
+    tilt_sd_deg: float = 0.25
+    soft_tissue_sd_deg: float = 0.5
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
     placement: str | None = None
@@ -265,6 +265,7 @@ def _spread(calibration: Calibration, config: Config) -> Spread:
         calibration.upper.facing_sd,
         calibration.lower.facing_sd,
         float(np.deg2rad(config.soft_tissue_sd_deg)),
+        calibration.shared_facing(),
     )
 
 

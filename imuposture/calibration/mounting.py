@@ -126,6 +126,11 @@ class Calibration:
         """Return how much the facings of the two mountings may differ, rad."""
         return float(np.sqrt(self.upper.facing_sd**2 + self.lower.facing_sd**2))
 
+    def shared_facing(self) -> float:
+        """Return the share of the lower facing's error that the upper one contains: the hips' part of the bends."""
+        upper, lower = (mounting.quality.get("tilt_deg", 0.0) for mounting in (self.upper, self.lower))
+        return min(lower / upper, 1.0) if upper > 0 else 0.0
+
     def asdict(self) -> dict[str, Any]:
         """Return what `fromdict` needs, fit for the manifest."""
         return {
