@@ -20,7 +20,7 @@ MODULES = {
     "heading": ([], ["ext/spatial.h", "ext/pair_filter.h"]),
     "kinematics": ([], ["ext/spatial.h"]),
     "movements": ([], []),
-    "tallies": ([], []),
+    "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))
 # abi3 wheels serve every later CPython; the free-threaded build has no stable ABI yet and gets its own wheel.
@@ -46,7 +46,7 @@ setup(
             for name, (sources, headers) in MODULES.items()
         ],
         include_path=["ext"],
-        build_dir="build/cython",
+        build_dir="build/cython-debug" if DEBUG else "build/cython",  # C files of the other build would be taken as done
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,

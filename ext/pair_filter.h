@@ -12,6 +12,7 @@
  *   co-rotation  in bends both segments turn about the same horizontal axis: the angle between their levelled rates is
  *                delta, up to this person's coupling angle (one for forward, one for side bends: states of the filter)
  *   limit        the spine does not twist further than it can
+ *   magnetic     the difference of both sensors' magnetic headings, where they have magnetometers and the field is trusted
  * Each is weighed robustly by its innovation; rows are only summed up here, the filter moves in steps of half a second.
  */
 #ifndef IMUPOSTURE_PAIR_FILTER_H
@@ -51,6 +52,7 @@ typedef struct {
     double coupling_walk;      /* rad per root second */
     double limit;              /* rad of axial rotation */
     double limit_sd;           /* rad */
+    double magnetic_sd;        /* rad a step: buildings bend the field for minutes, so a step counts little */
     double gap_rate;           /* rad/s: what the wearer may twist while rows are missing */
     double gap_most;           /* rad */
     double slew;               /* s: corrections reach the rows with this time constant, without jumps */
@@ -70,7 +72,7 @@ typedef struct {
     double since_stance, since_hold, since_bend; /* s */
     /* sums over a step: vertical, rate and twist; levelled rates of both as complex numbers */
     double up[2][3], gyr[2][3], twist_cos, twist_sin, stance_rows, told_rows;
-    double cross_re, cross_im, power[2], forward, side;
+    double cross_re, cross_im, power[2], forward, side, magnetic_cos, magnetic_sin;
     pair_hold hold, earlier, earliest; /* the hold that is open, as it is now and was one and two steps ago */
     double settling;                   /* steps until the next hold may begin */
     /* the bend that is open */
@@ -153,6 +155,14 @@ static void pf_limit(pair_filter *f, const pair_settings *c, double twist) {
     double h[STATES] = {0};
     h[DELTA] = 1.0;
     if (beyond != 0.0) pf_update(f, h, beyond, pf_square(c->limit_sd), 0);
+}
+
+/* Magnetic headings: what they say beyond the present estimate, averaged over the step. */
+static void pf_magnetic(pair_filter *f, const pair_settings *c) {
+    double h[STATES] = {0};
+    h[DELTA] = 1.0;
+    if (pf_square(f->magnetic_cos) + pf_square(f->magnetic_sin) > 0.25 * pf_square(f->rows))
+        pf_update(f, h, spatial_atan2(f->magnetic_sin, f->magnetic_cos), pf_square(c->magnetic_sd), 1);
 }
 
 static void pf_open_hold(pair_filter *f, const double up[2][3]) {
@@ -297,6 +307,7 @@ static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
 
 static void pf_clear_step(pair_filter *f) {
     f->rows = f->twist_cos = f->twist_sin = f->stance_rows = f->told_rows = f->cross_re = f->cross_im = f->forward = f->side = 0.0;
+    f->magnetic_cos = f->magnetic_sin = 0.0;
     memset(f->up, 0, sizeof f->up);
     memset(f->gyr, 0, sizeof f->gyr);
     memset(f->power, 0, sizeof f->power);
@@ -318,6 +329,7 @@ static void pf_step(pair_filter *f, const pair_settings *c) {
     f->since_bend += dt;
     double twist = spatial_atan2(f->twist_sin, f->twist_cos);
     if (f->stance_rows > 0.5 * f->rows) pf_stance(f, c, twist);
+    pf_magnetic(f, c);
     pf_limit(f, c, twist);
     pf_hold(f, c, dt, (const double (*)[3])up, (const double (*)[3])gyr);
     pf_bend(f, c, dt);
@@ -341,9 +353,9 @@ static void pf_anchor(pair_filter *f, const pair_settings *c, double twist_now, 
 }
 
 /* One row of both sensors. quat (4) segment -> earth, gyr and smooth (3) rad/s segment frame, bias (3) that was subtracted;
- * known: what the calibration knows of it. */
+ * magnetic: delta by the magnetometers, rad, or NaN; known: what the calibration knows of it. */
 static void pf_row(pair_filter *f, const pair_settings *c, const double *const quat[2], const double *const gyr[2],
-                   const double *const smooth[2], const double *const bias[2], int known) {
+                   const double *const smooth[2], const double *const bias[2], double magnetic, int known) {
     double r[9], up[2][3], facing[2][2], level[2][2], drift[2];
     for (int s = 0; s < 2; s++) {
         spatial_matrix(quat[s], r);
@@ -385,6 +397,12 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
             f->up[s][i] += up[s][i];
             f->gyr[s][i] += gyr[s][i];
         }
+    if (magnetic == magnetic) {
+        double apart_sin, apart_cos;
+        spatial_sincos(magnetic - f->x[DELTA], &apart_sin, &apart_cos);
+        f->magnetic_cos += apart_cos;
+        f->magnetic_sin += apart_sin;
+    }
     f->stance_rows += known == KNOWN_STANCE ? 1.0 : 0.0;
     f->told_rows += known == KNOWN_BENDS ? 1.0 : 0.0;
     f->rows += 1.0;

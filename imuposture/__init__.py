@@ -1,6 +1,7 @@
 """Two motion sensors on a back: spinal angles, left/right balance, and how sure they are.
 
-The names below are the public ones; each loads its module when it is first used, so that ``import imuposture`` stays light.
+The names below are the public ones; each loads its module when it is first used, so that ``import imuposture`` stays
+light.
 """
 
 from importlib import import_module

@@ -1,7 +1,8 @@
 """The nouns that flow: blocks of rows, in the order in which a sample becomes them.
 
 ImuBlock (one sensor, its own clock) -> PairBlock (both sensors, one time line) -> OrientationBlock (segment -> earth)
--> HeadingBlock (how the two belong together) -> PostureBlock (angles people read) -> MetricBlock (numbers people act on).
+-> HeadingBlock (how the two belong together) -> PostureBlock (angles people read) -> MetricBlock (numbers people act
+on).
 
 SI inside: s, m/s2, rad/s, rad, uT; quaternions w-first. Degrees only from PostureBlock on, and then in the name.
 A block may hold any number of rows, also none; how a recording is cut into blocks never changes a row.
@@ -71,6 +72,8 @@ class Stream:
         m/s2; samples at or beyond 98 % of it count as saturated. None: unknown.
     gyr_full_scale : float or None
         rad/s, likewise.
+    magnetometer : bool
+        The blocks hold ``mag``.
     sensor : str
         Name of the driver or format, for the manifest.
     """
@@ -82,6 +85,7 @@ class Stream:
     start_s: float = 0.0
     acc_full_scale: float | None = None
     gyr_full_scale: float | None = None
+    magnetometer: bool = False
     sensor: str = "unknown"
 
 

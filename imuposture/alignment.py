@@ -1,8 +1,9 @@
 """Alignment: two streams with clocks of their own in, both sensors on one uniform grid out.
 
-The grid runs at the lower nominal rate of the two and follows the clock of that stream, so that a file's rows keep their own
-time. A value comes from the sensor's own sample, or from a straight line between two true neighbours at most ``gap_limit_s``
-apart; anything else is a gap: marked, NaN, never filled. Every lost, duplicate, reordered and empty sample is counted.
+The grid runs at the lower nominal rate of the two and follows the clock of that stream, so that a file's rows keep
+their own time. A value comes from the sensor's own sample, or from a straight line between two true neighbours at most
+``gap_limit_s`` apart; anything else is a gap: marked, NaN, never filled. Every lost, duplicate, reordered and empty
+sample is counted.
 """
 
 from collections.abc import Sequence
@@ -75,7 +76,7 @@ class Alignment:
         self._limit = gap_limit_s + BRIDGE_SLACK
         self._feeds: dict[Role, _Feed] = {stream.role: _Feed(stream, gap_limit_s) for stream in streams}
         self._leader = min(self._feeds.values(), key=lambda feed: (feed.stream.rate_hz, feed.stream.role))
-        self.roles = tuple(role for role in ROLES if role in self._feeds)
+        self.streams = tuple(self._feeds[role].stream for role in ROLES if role in self._feeds)
         self.rate_hz = self._leader.stream.rate_hz
         self._period = 1.0 / self.rate_hz
         self._last: float | None = None  # instant of the grid that was laid last

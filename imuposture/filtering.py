@@ -30,9 +30,7 @@ class LowPass:
 
     def __init__(self, cutoff_hz: float, rate_hz: float) -> None:
         if not 0 < cutoff_hz < rate_hz / 2:
-            raise SignalError(
-                f"cutoff must lie between 0 and {rate_hz / 2:g} Hz (half the rate), got {cutoff_hz:g} Hz"
-            )
+            raise SignalError(f"cutoff must lie between 0 and {rate_hz / 2:g} Hz (half the rate), got {cutoff_hz:g} Hz")
         self._section = np.empty(5)
         _ext.butterworth(cutoff_hz, rate_hz, self._section)
         self._state: FloatArray | None = None

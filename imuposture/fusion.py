@@ -420,7 +420,8 @@ def _orientations(gyr: Any, acc: Any, mag: Any, rate: float, parameters: str | P
             active.append(waiting.pop())
         count = min(CHUNK, *(task.left for task in active))
         unused = [array[:count] for array in scratch]
-        _advance(active[0].tuning, [task.take(count, unused) for task in active])
+        if _ext.advance(active[0].tuning, _LEVEL, [task.take(count, unused) for task in active]) >= 0:
+            _complain_all(active)
         active = [task for task in active if task.left]
     return [task.quat for task in tasks]
 
@@ -442,7 +443,9 @@ class _Task:
         return (self.state, self.gyr[rows], self.acc[rows], mag, NO_FLAGS[:count], self.quat[rows], *unused)
 
 
-def _recording(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+def _recording(
+    gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None
+) -> tuple[FloatArray, FloatArray, FloatArray | None]:
     """Check a recording; it has no gaps."""
     named = {"gyr": gyr, "acc": acc} | ({} if mag is None else {"mag": mag})
     arrays = {name: _vectors(name, values) for name, values in named.items()}

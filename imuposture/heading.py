@@ -1,9 +1,9 @@
 """Heading: how the two sensors' earth frames belong together, without a magnetometer, and how sure that is.
 
-Gravity keeps the inclination of each sensor; about the vertical each only integrates its gyroscope, so the angle between them
-drifts: upright it is the error of the axial rotation, bent over that of the lateral bend. The filter (ext/pair_filter.h) learns
-both gyroscopes' biases from poses that are held and sees the heading itself in bends, where both segments turn about
-one axis. Nothing in it says that a wearer is straight on average.
+Gravity keeps the inclination of each sensor; about the vertical each only integrates its gyroscope, so the angle
+between them drifts: upright it is the error of the axial rotation, bent over that of the lateral bend. The filter
+(ext/pair_filter.h) learns both gyroscopes' biases from poses that are held and sees the heading itself in bends, where
+both segments turn about one axis. Nothing in it says that a wearer is straight on average.
 """
 
 import enum
@@ -64,6 +64,8 @@ class HeadingSettings:
         the heading's standard deviation over hours.
     limit_deg, limit_sd_deg : float
         Axial rotation of the thoracolumbar spine hardly exceeds this.
+    magnetic_sd_deg : float
+        Error of half a second of both magnetometers. Large, because buildings bend the field for minutes at a time.
     gap_rate_dps, gap_most_deg : float
         What the wearer may twist while rows are missing.
     slew_s : float
@@ -92,6 +94,7 @@ class HeadingSettings:
     coupling_walk_deg: float = 0.03
     limit_deg: float = 50.0
     limit_sd_deg: float = 8.0
+    magnetic_sd_deg: float = 25.0
     gap_rate_dps: float = 15.0
     gap_most_deg: float = 25.0
     slew_s: float = 1.0
@@ -137,7 +140,14 @@ class Heading:
         members = _members(settings or HeadingSettings(), rate_hz)
         self._filter = _ext.PairFilter(np.append(members, facing_sd))
 
-    def push(self, pair: PairBlock, smooth: FloatArray, upper: OrientationBlock, lower: OrientationBlock) -> HeadingBlock:
+    def push(
+        self,
+        pair: PairBlock,
+        smooth: FloatArray,
+        upper: OrientationBlock,
+        lower: OrientationBlock,
+        magnetic: FloatArray | None = None,
+    ) -> HeadingBlock:
         """Relate the next rows.
 
         Parameters
@@ -147,7 +157,9 @@ class Heading:
         smooth : (n, 6) float64, rad/s
             Their angular rates, low-passed: upper, then lower.
         upper, lower : OrientationBlock
-            Their orientations, each in an earth frame of its own.
+            Their orientations by gravity and gyroscope alone, each in an earth frame of its own.
+        magnetic : (n,) float64, rad, optional
+            The heading by magnetometers, NaN where the field cannot be trusted.
 
         Returns
         -------
@@ -167,6 +179,7 @@ class Heading:
             smooth,
             upper.bias,
             lower.bias,
+            np.full(rows, np.nan) if magnetic is None else magnetic,
             known,
             delta,
             sd,

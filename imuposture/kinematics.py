@@ -1,10 +1,10 @@
 """Kinematics: two orientations in, spinal angles and inclinations with their uncertainty out.
 
-The spinal angles are the Cardan sequence Z-X-Y of the upper segment in the lower one (ISB joint coordinate system: Wu et al. 2002;
-Wu and Cavanagh 1995), the inclinations those of each segment against gravity, which need no heading.
+The spinal angles are the Cardan sequence Z-X-Y of the upper segment in the lower one (ISB joint coordinate system:
+Wu et al. 2002; Wu and Cavanagh 1995), the inclinations those of each segment against gravity, which need no heading.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from imuposture._errors import ConfigError
 from imuposture._ext import kinematics as _ext
 
 __all__ = ["Kinematics", "Spread"]
+
+ANGLES = tuple(member.name for member in fields(PostureBlock) if member.name.endswith("_deg"))
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,7 @@ class Kinematics:
     def __init__(self, spread: Spread) -> None:
         most = spread.upper_facing / spread.lower_facing if spread.lower_facing > 0 else 0.0
         shared = min(spread.shared, most)  # no error contains more than itself
-        self._spread = np.array(
-            [spread.tilt, spread.upper_facing, spread.lower_facing, shared, spread.soft_tissue]
-        )
+        self._spread = np.array([spread.tilt, spread.upper_facing, spread.lower_facing, shared, spread.soft_tissue])
 
     def push(
         self,
@@ -91,6 +91,7 @@ class Kinematics:
         -------
         PostureBlock of n rows
         """
-        angles = np.empty((15, len(time_s)))
+        angles = np.empty((len(ANGLES), len(time_s)))
         _ext.posture(upper.quat, lower.quat, heading.delta, heading.sd, self._spread, angles)
-        return PostureBlock(time_s, upper.quat, lower.quat, *angles, quality)
+        columns = dict(zip(ANGLES, angles, strict=True))
+        return PostureBlock(time_s, upper.quat, lower.quat, quality=quality, **columns)

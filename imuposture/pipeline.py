@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from imuposture._blocks import (
+    ROLES,
     FlagArray,
+    FloatArray,
     HeadingBlock,
     ImuBlock,
     MetricBlock,
@@ -27,7 +29,7 @@ from imuposture._errors import ConfigError
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration
 from imuposture.filtering import LowPass
-from imuposture.fusion import Fusion, fuse
+from imuposture.fusion import Fusion, NorthBlock, fuse
 from imuposture.heading import Heading, HeadingSettings
 from imuposture.kinematics import Kinematics, Spread
 from imuposture.metrics import MetricContext, MetricSet
@@ -144,7 +146,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a push gives: the aligned samples as they came, the posture rows of the same instants, what metrics found."""
+    """What a push gives: the aligned samples as they came, the posture of the same instants, what metrics found."""
 
     samples: PairBlock
     posture: PostureBlock
@@ -172,10 +174,11 @@ class Pipeline:
         rate = alignment.rate_hz
         self.alignment = alignment
         self.calibration = calibration
-        self._roles = tuple(alignment.roles)
+        self._roles = tuple(stream.role for stream in alignment.streams)
+        magnetometer = config.magnetometer and all(stream.magnetometer for stream in alignment.streams)
         self._unknown = float(np.deg2rad(config.heading_unknown_deg))
         self.filtering = LowPass(min(config.smoothing_hz, 0.4 * rate), rate)
-        self._fusions = [Fusion(rate, config.parameters, config.magnetometer) for _ in self._roles]
+        self._fusions = [Fusion(rate, config.parameters, magnetometer) for _ in self._roles]
         self.heading = Heading(
             rate, config.heading, calibration.stances(), calibration.bends(), calibration.facing_difference_sd()
         )
@@ -210,17 +213,22 @@ class Pipeline:
         """Fuse both sensors side by side; a sensor that is not there has no orientation."""
         rows: dict[Role, SensorRows] = {"upper": pair.upper, "lower": pair.lower}
         blocks = dict(zip(self._roles, fuse(self._fusions, [rows[role] for role in self._roles]), strict=True))
-        nothing = _no_orientation(len(pair)) if len(blocks) < 2 else None
-        upper, lower = blocks.get("upper", nothing), blocks.get("lower", nothing)
-        assert upper is not None and lower is not None  # one of them is there, and `nothing` stands in for the other
+        upper, lower = (blocks.get(role) or _no_orientation(len(pair)) for role in ROLES)
         return upper, lower
 
     def _relative(
-        self, pair: PairBlock, smooth: np.ndarray, upper: OrientationBlock, lower: OrientationBlock
+        self, pair: PairBlock, smooth: FloatArray, upper: OrientationBlock, lower: OrientationBlock
     ) -> HeadingBlock:
+        """Relate the frames that the two orientations are given in, where a calibration allows it."""
         if not self.calibration.usable or len(self._roles) < 2:
             return _no_heading(len(pair))
-        return self.heading.push(pair, smooth, upper, lower)
+        if not (isinstance(upper, NorthBlock) and isinstance(lower, NorthBlock)):
+            return self.heading.push(pair, smooth, upper, lower)
+        # Both frames point north, so little is left between them; the filter works on the inertial frames below.
+        magnetic = upper.delta - lower.delta
+        trusted = np.where(upper.disturbed | lower.disturbed, np.nan, magnetic)
+        heading = self.heading.push(pair, smooth, _inertial(upper), _inertial(lower), trusted)
+        return HeadingBlock(heading.delta - magnetic, heading.sd, heading.state)
 
     def _quality(
         self, pair: PairBlock, upper: OrientationBlock, lower: OrientationBlock, heading: HeadingBlock
@@ -254,9 +262,7 @@ def _gap(pair: PairBlock) -> FlagArray:
 
 
 def _join(first: MetricBlock, second: MetricBlock) -> MetricBlock:
-    return MetricBlock(
-        first.events + second.events, first.windows + second.windows, first.summary + second.summary
-    )
+    return MetricBlock(first.events + second.events, first.windows + second.windows, first.summary + second.summary)
 
 
 def _spread(calibration: Calibration, config: Config) -> Spread:
@@ -279,6 +285,10 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         soft_tissue_sd_deg=config.soft_tissue_sd_deg,
         window_s=config.window_s,
     )
+
+
+def _inertial(block: NorthBlock) -> OrientationBlock:
+    return OrientationBlock(block.inertial, block.bias, block.rest, block.disturbed)
 
 
 def _no_orientation(rows: int) -> OrientationBlock:

@@ -147,7 +147,10 @@ class _Walk:
         return {
             "alignment": {"rate_hz": self.alignment.rate_hz, "sensors": counts},
             "calibration": self.pipeline.calibration.asdict(),
-            "heading": {"final_sd_deg": float(np.rad2deg(sds[0])), "method": "stance, holds and co-rotation (causal)"},
+            "heading": {
+                "method": "stance, holds, co-rotation and limits; causal",
+                "final_sd_deg": float(np.rad2deg(sds[0])),
+            },
         }
 
 
@@ -198,8 +201,15 @@ def _facts(source: Recording, config: Config, calibration: Path | None) -> dict[
         "start": None if source.start is None else source.start.isoformat(),
         "time_zone": None if source.start is None else str(source.start.tzinfo),
         "sensors": {stream.role: {"driver": stream.sensor, "rate_hz": stream.rate_hz} for stream in source.streams},
-        "notes": list(source.notes),
+        "notes": [*source.notes, *_no_magnetometer(source, config)],
     }
+
+
+def _no_magnetometer(source: Recording, config: Config) -> list[str]:
+    lacking = [stream.role for stream in source.streams if not stream.magnetometer]
+    if not config.magnetometer or not lacking:
+        return []
+    return [f"the magnetometer was asked for, but the recording has none for {' and '.join(lacking)}: left out"]
 
 
 def _digest(path: Path) -> str:

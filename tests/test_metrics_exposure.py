@@ -100,7 +100,7 @@ def test_windows_hold_their_own_shares():
 
 def test_bouts_last_as_long_as_the_posture():
     lean = np.concatenate([np.full(500, 10.0), np.linspace(10, 40, 50), np.full(1000, 40.0), np.full(100, 70.0)])
-    lean += 1.5 * np.sin(np.arange(len(lean)) / 40)
+    lean += 4.0 * np.sin(np.arange(len(lean)) / 40)  # 8 degrees from end to end: within 5 of the middle
     block, values = figures(lean)
     lasted = [e.end_s - e.start_s for e in block.events if e.kind == "bout"]
     assert lasted == pytest.approx([10.0, 20.0], abs=0.5)  # the last 2 s are too short

@@ -56,7 +56,10 @@ def test_sides_that_alternate_through_the_level_without_a_stop(rate):
             angles[round(2 * rate) : round(2 * rate) + len(t), plane] = size * np.sin(2 * np.pi * t / cycle)
             angles[:, (plane + 1) % 3] = 0.3 * angles[:, plane]
             angles += np.array([25.0, -10.0, 15.0]) + size / 15 * rng.standard_normal(angles.shape)
-            assert sides(found(angles, rate)) == truth(plane, [1, -1] * cycles)
+            events = found(angles, rate)
+            assert sides(events) == truth(plane, [1, -1] * cycles)
+            crossings = 2.0 + cycle / 2 * np.arange(1, 2 * cycles + 1)
+            np.testing.assert_allclose([e.end_s for e in events], crossings, atol=0.08 * cycle)
 
 
 def test_size_start_end_and_speed_of_a_minimum_jerk_bend():

@@ -14,6 +14,7 @@ class PairFilter:
         smooth: FloatArray,
         upper_bias: FloatArray,
         lower_bias: FloatArray,
+        magnetic: FloatArray,
         known: FlagArray,
         delta: FloatArray,
         sd: FloatArray,

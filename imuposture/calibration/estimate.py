@@ -1,7 +1,7 @@
 """The estimate: a neutral stance, forward bends and, where there are any, side bends -> mounting and verdicts.
 
-Steps and gates follow the functional calibrations of Kong et al. 2016 (Sensors 16:2011) and the review of Pacher et al. 2020
-(Sensors 20:3322): the vertical of a segment from the stance, its facing from the principal axis of the bends.
+Steps and gates follow the functional calibrations of Kong et al. 2016 (Sensors 16:2011) and the review of Pacher et al.
+2020 (Sensors 20:3322): the vertical of a segment from the stance, its facing from the principal axis of the bends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,27 +12,15 @@ import numpy as np
 
 from imuposture._blocks import ROLES, FloatArray, PairBlock, Role
 from imuposture._errors import CalibrationError
-from imuposture._ext import calibration as _ext
 from imuposture.calibration.mounting import Calibration, Mounting, Window
-from imuposture.calibration.movements import (
-    FRAME_S,
-    STANCE_S,
-    Bend,
-    Frames,
-    Stance,
-    bends,
-    chord,
-    cross,
-    stance,
-    stances,
-    unit,
-)
+from imuposture.calibration.movements import FRAME_S, STANCE_S, Bend, Frames, Stance, bends, stance, stances
+from imuposture.calibration.vectors import about, angle, cross, dot, mean, median, spread, unit, within
+from imuposture.calibration.verdicts import FEWEST_BENDS, judge, not_calibrated
 
 __all__ = ["calibrate"]
 
 LOOK_AHEAD_S = 90.0  # forward bends are looked for this long after a stance, side bends this long after them
 PAUSE_S = 10.0  # bends further apart belong to different sets
-FEWEST_BENDS = 3
 SMALLEST_FORWARD, SMALLEST_SIDE = 20.0, 9.0  # degrees of the upper sensor
 SMALLEST_OWN = 5.0  # degrees; a sensor that hardly tilts in a side bend says nothing about its facing
 ASSUMED_NEUTRAL_SD = 2.0  # degrees; people return to their stance within about this
@@ -41,9 +29,6 @@ OFF_PLANE = 0.08  # rad of each sensor's direction in single bends: people are a
 OFF_PLANE_WEIGHT = 4  # ... bends' worth of trust in that beside the scatter seen, which few bends give badly
 FACING_FLOOR = np.deg2rad(1.0)  # what repetition does not average out: coupled motion of this person
 SIDE_FLOOR = np.deg2rad(2.0)  # side bends are coupled with rotation
-USABLE_FACING_SD = np.deg2rad(15.0)
-GATES = {"planarity": 0.9, "square_low_deg": 80.0, "square_high_deg": 100.0, "spread_deg": 3.0, "neutral_deg": 1.0}
-SWAP_DEG = 5.0  # the upper sensor must tilt more than the lower one in a forward bend
 NOMINAL_FORWARD = np.array([0.0, 0.0, -1.0])  # a flat sensor lies with its back on the skin: forward is its -z
 
 
@@ -82,25 +67,24 @@ def calibrate(pair: PairBlock, rate_hz: float, windows: Mapping[str, Sequence[Wi
         If a named window holds no rows.
     """
     frames = Frames.of(pair, rate_hz)
-    windows = {name: tuple(spans) for name, spans in (windows or {}).items() if spans}
-    movements = _named(pair, frames, windows) if windows.get("neutral") else _found(pair, frames, windows)
+    named = {name: tuple(spans) for name, spans in (windows or {}).items() if spans}
+    movements = _named(pair, frames, named) if "neutral" in named else _found(pair, frames, named)
     if movements is None or not movements.forward:
-        return _nominal(pair, frames, movements)
-    return _judge(pair, frames, movements)
+        return _nominal(frames, movements)
+    return _judge(frames, movements)
 
 
 def _named(pair: PairBlock, frames: Frames, windows: Mapping[str, tuple[Window, ...]]) -> _Movements:
     """Take the movements from the windows that the recording names."""
-    stretches = [_span(pair, frames, window, "neutral") for window in windows["neutral"]]
-    stretches = [stance(frames, first, last) for first, last in stretches]
+    stretches = [stance(frames, *_span(frames, window, "neutral")) for window in windows["neutral"]]
     first = stretches[0]
     neutral = Stance(
         first.first,
         first.last,
-        unit(_mean([s.upper_up for s in stretches])),
-        unit(_mean([s.lower_up for s in stretches])),
-        _mean([s.upper_rate for s in stretches]),
-        _mean([s.lower_rate for s in stretches]),
+        unit(mean([s.upper_up for s in stretches])),
+        unit(mean([s.lower_up for s in stretches])),
+        mean([s.upper_rate for s in stretches]),
+        mean([s.lower_rate for s in stretches]),
     )
     if "flexion" not in windows:
         found = _after(pair, frames, neutral)
@@ -109,7 +93,7 @@ def _named(pair: PairBlock, frames: Frames, windows: Mapping[str, tuple[Window, 
         name: [
             bend
             for window in windows.get(name, ())
-            for bend in bends(pair, frames, neutral, *_span(pair, frames, window, name))
+            for bend in bends(pair, frames, neutral, *_span(frames, window, name))
         ]
         for name in ("flexion", "lateral")
     }
@@ -122,17 +106,15 @@ def _found(pair: PairBlock, frames: Frames, windows: Mapping[str, tuple[Window, 
     """Take the first stance that a set of large forward bends follows; else every forward bend from the first on."""
     still = stances(frames)[:MOST_STANCES]
     sets = [(neutral, found) for neutral in still if (found := _after(pair, frames, neutral))]
-    largest = max((_median([bend.upper_deg for bend in found[0]]) for _, found in sets), default=0.0)
+    largest = max((median([bend.upper_deg for bend in found[0]]) for _, found in sets), default=0.0)
     for neutral, found in sets:
-        if _median([bend.upper_deg for bend in found[0]]) >= 0.7 * largest:
-            return _Movements(neutral, _windows(pair, frames, neutral, *found, windows), *found, found=True)
+        if median([bend.upper_deg for bend in found[0]]) >= 0.7 * largest:
+            return _Movements(neutral, _windows(frames, neutral, found, windows), *found, found=True)
     for neutral in still[:1]:
         everything = bends(pair, frames, neutral, neutral.last, len(frames.start))
         forward = _alike([bend for bend in everything if bend.upper_deg >= 1.5 * SMALLEST_FORWARD])
         side = _sideways(everything, forward)
-        return _Movements(
-            neutral, _windows(pair, frames, neutral, forward, side, windows), forward, side, found=True
-        )
+        return _Movements(neutral, _windows(frames, neutral, (forward, side), windows), forward, side, found=True)
     return None
 
 
@@ -169,22 +151,24 @@ def _both_ways(forward: list[Bend], candidates: list[Bend]) -> bool:
     """Say whether as much was bent the other way among them: then they are side bends."""
     facing = _facing(forward, "upper")
     first, last = forward[0].first, forward[-1].last + round(PAUSE_S / FRAME_S)
-    against = [b for b in candidates if first <= b.first <= last and _dot(b.upper_lean, facing) < -0.7]
+    against = [b for b in candidates if first <= b.first <= last and dot(b.upper_lean, facing) < -0.7]
     return sum(b.upper_deg**2 for b in against) > 0.3 * sum(b.upper_deg**2 for b in forward)
 
 
 def _alike(candidates: list[Bend]) -> list[Bend]:
-    """Return the bends that lean the same way as the most: people bend forwards further and more often than sideways."""
-    near = float(_ext.turn(float(np.deg2rad(35.0)))[1])
+    """Return the bends that lean where most go: people bend forwards further and more often than sideways."""
+    near = within(35.0)
 
     def companions(seed: Bend) -> list[Bend]:
         return [
             bend
             for bend in candidates
-            if _dot(bend.upper_lean, seed.upper_lean) > near and bend.upper_deg >= 0.4 * seed.upper_deg
+            if dot(bend.upper_lean, seed.upper_lean) > near and bend.upper_deg >= 0.4 * seed.upper_deg
         ]
 
-    return max((companions(seed) for seed in candidates), key=lambda set_: sum(b.upper_deg**2 for b in set_), default=[])
+    return max(
+        (companions(seed) for seed in candidates), key=lambda set_: sum(b.upper_deg**2 for b in set_), default=[]
+    )
 
 
 def _sideways(candidates: list[Bend], forward: list[Bend]) -> list[Bend]:
@@ -192,71 +176,55 @@ def _sideways(candidates: list[Bend], forward: list[Bend]) -> list[Bend]:
     if not forward:
         return []
     facing = _facing(forward, "upper")
-    flat = float(_ext.turn(float(np.deg2rad(55.0)))[1])
+    flat = within(55.0)
     return [
         bend
         for bend in candidates
-        if bend.upper_deg >= SMALLEST_SIDE and abs(_dot(bend.upper_lean, facing)) < flat and bend not in forward
+        if bend.upper_deg >= SMALLEST_SIDE and abs(dot(bend.upper_lean, facing)) < flat and bend not in forward
     ]
 
 
-def _judge(pair: PairBlock, frames: Frames, movements: _Movements) -> Calibration:
+def _judge(frames: Frames, movements: _Movements) -> Calibration:
     """Estimate both mountings and say how good they are."""
     upper, lower = (_mounting(movements, role) for role in ROLES)
-    tilt_more = _median([bend.upper_deg - bend.lower_deg for bend in movements.forward])
-    verdicts = []
-    swapped = tilt_more < -SWAP_DEG
-    if swapped:
-        verdicts.append(
-            f"the sensors look swapped: in forward bends 'upper' tilts {-tilt_more:.0f} degrees less than 'lower', it "
-            "must tilt more; exchange them (--upper, --lower) and process again"
-        )
-    elif tilt_more < SWAP_DEG / 2:
-        verdicts.append(
-            f"in forward bends the upper sensor tilts only {tilt_more:.0f} degrees more than the lower one: "
-            "if the back was bent as well as the hips, check that they are not swapped"
-        )
-    for role, mounting in zip(ROLES, (upper, lower), strict=True):
-        verdicts += _doubts(role, mounting)
-    vague = max(upper.facing_sd, lower.facing_sd) > USABLE_FACING_SD
-    if vague:
-        verdicts.append("which way is forward is not known well enough: repeat three to five slow forward bends")
-    usable = not swapped and not vague
-    if usable and not verdicts:
-        verdicts.append("good")
-    spread = _neutral_spread(pair, frames, movements)
-    return Calibration(usable, upper, lower, movements.windows, movements.found, spread, tuple(verdicts))
+    tilt_more = median([bend.upper_deg - bend.lower_deg for bend in movements.forward])
+    usable, verdicts = judge(upper, lower, tilt_more)
+    return Calibration(
+        usable, upper, lower, movements.windows, movements.found, _neutral_spread(frames, movements), verdicts
+    )
 
 
 def _mounting(movements: _Movements, role: Role) -> Mounting:
     up: FloatArray = getattr(movements.neutral, f"{role}_up")
     forward = movements.forward
     facing = _facing(forward, role)
-    offsets = [_angle(facing, getattr(bend, f"{role}_lean"), up) for bend in forward]
+    offsets = [angle(facing, getattr(bend, f"{role}_lean"), up) for bend in forward]
     variance = _variance(offsets, forward, role) + FACING_FLOOR**2
     quality = {
         "forward_bends": float(len(forward)),
-        "planarity": _median([getattr(bend, f"{role}_planarity") for bend in forward]),
-        "axis_to_vertical_deg": _median([getattr(bend, f"{role}_square_deg") for bend in forward]),
-        "spread_deg": float(np.rad2deg(_spread(offsets))),
-        "tilt_deg": _median([getattr(bend, f"{role}_deg") for bend in forward]),
+        "planarity": median([getattr(bend, f"{role}_planarity") for bend in forward]),
+        "axis_to_vertical_deg": median([getattr(bend, f"{role}_square_deg") for bend in forward]),
+        "spread_deg": float(np.rad2deg(spread(offsets))),
+        "tilt_deg": median([getattr(bend, f"{role}_deg") for bend in forward]),
     }
     aside = _side_offset(movements.side, role, facing, up)
     if aside is not None:
         offset, side_variance = aside
         quality |= {"side_bends": float(len(movements.side)), "side_offset_deg": float(np.rad2deg(offset))}
         share = variance / (variance + side_variance)
-        facing = _about(facing, up, share * offset)
+        facing = about(facing, up, share * offset)
         variance = variance * side_variance / (variance + side_variance)
-    anterior = unit(facing - _dot(facing, up) * up)
+    anterior = unit(facing - dot(facing, up) * up)
     axes = np.stack([anterior, up, cross(anterior, up)])
     sd = float(np.sqrt(variance))
-    return Mounting(axes, sd, getattr(movements.neutral, f"{role}_rate"), quality | {"facing_sd_deg": float(np.rad2deg(sd))})
+    return Mounting(
+        axes, sd, getattr(movements.neutral, f"{role}_rate"), quality | {"facing_sd_deg": float(np.rad2deg(sd))}
+    )
 
 
 def _facing(forward: list[Bend], role: Role) -> FloatArray:
     """Return the mean direction of the forward bends, each bend counted by its size."""
-    return unit(_mean([getattr(bend, f"{role}_lean") * getattr(bend, f"{role}_deg") for bend in forward]))
+    return unit(mean([getattr(bend, f"{role}_lean") * getattr(bend, f"{role}_deg") for bend in forward]))
 
 
 def _side_offset(side: list[Bend], role: Role, facing: FloatArray, up: FloatArray) -> tuple[float, float] | None:
@@ -269,137 +237,81 @@ def _side_offset(side: list[Bend], role: Role, facing: FloatArray, up: FloatArra
     clear = [bend for bend in side if getattr(bend, f"{role}_deg") >= SMALLEST_OWN]
     means, variances = [], []
     for direction in (right, -right):
-        those = [bend for bend in clear if _dot(getattr(bend, f"{role}_lean"), direction) > 0]
+        those = [bend for bend in clear if dot(getattr(bend, f"{role}_lean"), direction) > 0]
         if not those:
             return None
-        angles = [_angle(direction, getattr(bend, f"{role}_lean"), up) for bend in those]
+        angles = [angle(direction, getattr(bend, f"{role}_lean"), up) for bend in those]
         means.append(sum(angles) / len(angles))
         variances.append(_variance(angles, those, role))
     return (means[0] + means[1]) / 2, (variances[0] + variances[1]) / 4 + SIDE_FLOOR**2
 
 
-def _doubts(role: str, mounting: Mounting) -> list[str]:
-    """Return a plain sentence for each quality gate that was missed."""
-    seen, doubts = mounting.quality, []
-    if seen["forward_bends"] < FEWEST_BENDS:
-        doubts.append(f"{role}: only {seen['forward_bends']:.0f} forward bend(s), {FEWEST_BENDS} to 5 are needed")
-    if seen["planarity"] < GATES["planarity"]:
-        doubts.append(
-            f"{role}: the bends are not in one plane ({seen['planarity']:.2f} of the rotation, limit "
-            f"{GATES['planarity']}): bend straight forward, slowly"
-        )
-    if not GATES["square_low_deg"] <= seen["axis_to_vertical_deg"] <= GATES["square_high_deg"]:
-        doubts.append(
-            f"{role}: the axis of the bends is {seen['axis_to_vertical_deg']:.0f} degrees from the vertical (80 to 100 "
-            "expected): stand upright in the neutral stance, do not turn while bending"
-        )
-    if seen["spread_deg"] > GATES["spread_deg"]:
-        doubts.append(
-            f"{role}: the bends differ by {seen['spread_deg']:.1f} degrees in direction (limit {GATES['spread_deg']:g}); "
-            f"forward is known within {seen['facing_sd_deg']:.1f} degrees: more bends help"
-        )
-    if abs(seen.get("side_offset_deg", 0.0)) > 10.0:
-        doubts.append(
-            f"{role}: side bends and forward bends disagree by {abs(seen['side_offset_deg']):.0f} degrees (limit 10): "
-            "bend straight to the side"
-        )
-    return doubts
-
-
-def _neutral_spread(pair: PairBlock, frames: Frames, movements: _Movements) -> float:
+def _neutral_spread(frames: Frames, movements: _Movements) -> float:
     """Return the scatter of the named stances in degrees, or what is assumed where there is only one."""
     spans = movements.windows["neutral"]
     if len(spans) < 2:
         return ASSUMED_NEUTRAL_SD
-    stretches = [stance(frames, *_span(pair, frames, window, "neutral")) for window in spans]
+    stretches = [stance(frames, *_span(frames, window, "neutral")) for window in spans]
     away = [stretch.upper_up - movements.neutral.upper_up for stretch in stretches]
-    square = sum(_dot(a, a) for a in away) / (len(away) - 1) / 2  # two planes share it
+    square = sum(dot(a, a) for a in away) / (len(away) - 1) / 2  # two planes share it
     return max(float(np.rad2deg(np.sqrt(square))), 0.5) / float(np.sqrt(len(away)))
 
 
-def _nominal(pair: PairBlock, frames: Frames, movements: _Movements | None) -> Calibration:
+def _nominal(frames: Frames, movements: _Movements | None) -> Calibration:
     """Return the assumption that is left without bends: upright at the stillest, sensor flat with its -z forward."""
-    still = [movements.neutral] if movements else stances(frames)[:1]
-    verdict = "no still stance of three seconds was found" if not still else "no forward bends were found after the stance"
-    mountings = []
-    for role in ROLES:
-        acc: FloatArray = getattr(frames, f"{role}_acc")
-        known = acc[~np.isnan(acc[:, 0])]
-        up = getattr(still[0], f"{role}_up") if still else (unit(_mean(list(known))) if len(known) else np.array([0, 1.0, 0]))
-        ahead = NOMINAL_FORWARD if abs(_dot(NOMINAL_FORWARD, up)) < 0.9 else np.array([1.0, 0.0, 0.0])
-        anterior = unit(ahead - _dot(ahead, up) * up)
-        rate = getattr(still[0], f"{role}_rate") if still else np.zeros(3)
-        mountings.append(Mounting(np.stack([anterior, up, cross(anterior, up)]), float(np.pi / 2), rate))
-    advice = (
-        f"not calibrated: {verdict}. Stand still for five seconds, then bend forward slowly three to five times; name the "
-        "times in the TOML file, or take the calibration of another recording of the same wearing (--calibration). "
-        "Inclinations assume a flat sensor, its z axis to the back; spinal angles are left out"
-    )
+    still = movements.neutral if movements else next(iter(stances(frames)), None)
+    mountings = {role: _nominal_mounting(frames, still, role) for role in ROLES}
     windows = movements.windows if movements else {}
-    return Calibration(False, *mountings, windows, True, ASSUMED_NEUTRAL_SD, (advice,))
+    return Calibration(
+        usable=False,
+        upper=mountings["upper"],
+        lower=mountings["lower"],
+        windows=windows,
+        found=True,
+        neutral_sd_deg=ASSUMED_NEUTRAL_SD,
+        verdicts=(not_calibrated(stood_still=still is not None),),
+    )
+
+
+def _nominal_mounting(frames: Frames, still: Stance | None, role: Role) -> Mounting:
+    acc: FloatArray = getattr(frames, f"{role}_acc")
+    known = acc[~np.isnan(acc[:, 0])]
+    if still is not None:
+        up: FloatArray = getattr(still, f"{role}_up")
+    else:
+        up = unit(mean(known)) if len(known) else np.array([0.0, 1.0, 0.0])
+    ahead = NOMINAL_FORWARD if abs(dot(NOMINAL_FORWARD, up)) < 0.9 else np.array([1.0, 0.0, 0.0])
+    anterior = unit(ahead - dot(ahead, up) * up)
+    rate: FloatArray = np.zeros(3) if still is None else getattr(still, f"{role}_rate")
+    return Mounting(np.stack([anterior, up, cross(anterior, up)]), float(np.pi / 2), rate)
 
 
 def _windows(
-    pair: PairBlock,
-    frames: Frames,
-    neutral: Stance,
-    forward: list[Bend],
-    side: list[Bend],
-    named: Mapping[str, tuple[Window, ...]],
+    frames: Frames, neutral: Stance, found: tuple[list[Bend], list[Bend]], named: Mapping[str, tuple[Window, ...]]
 ) -> dict[str, tuple[Window, ...]]:
     """Return the found movements as windows of session time."""
 
     def window(first: int, last: int) -> Window:
-        end = min(int(frames.start[min(last, len(frames.start) - 1)]), len(pair) - 1)
-        return float(pair.time_s[frames.start[first]]), float(pair.time_s[end])
+        return float(frames.time_s[first]), float(frames.time_s[min(last, len(frames.time_s) - 1)])
 
-    spans = {**named, "neutral": (window(neutral.first, neutral.last),)}
-    if forward:
-        spans["flexion"] = (window(forward[0].first, forward[-1].last),)
-    if side:
-        spans["lateral"] = (window(side[0].first, side[-1].last),)
-    return spans
+    windows = {**named, "neutral": (window(neutral.first, neutral.last),)}
+    for name, bends_ in zip(("flexion", "lateral"), found, strict=True):
+        if bends_:
+            windows[name] = (window(bends_[0].first, bends_[-1].last),)
+    return windows
 
 
-def _span(pair: PairBlock, frames: Frames, window: Window, name: str) -> tuple[int, int]:
+def _span(frames: Frames, window: Window, name: str) -> tuple[int, int]:
     """Return the frames that lie in a window."""
-    first, last = np.searchsorted(pair.time_s[frames.start], window)
-    known = ~np.isnan(frames.upper_acc[first:last, 0] + frames.lower_acc[first:last, 0])
-    if last - first < (STANCE_S / FRAME_S if name == "neutral" else 1) or not known.all():
-        whole = "without a gap" if not known.all() else f"long enough ({STANCE_S:g} s for the neutral stance)"
+    first, last = np.searchsorted(frames.time_s, window)
+    known = np.count_nonzero(~np.isnan(frames.upper_acc[first:last, 0] + frames.lower_acc[first:last, 0])) * FRAME_S
+    needed = STANCE_S if name == "neutral" else FRAME_S
+    if known < needed - FRAME_S / 2:
         raise CalibrationError(
-            f"calibration window {name} = [{window[0]:g}, {window[1]:g}] s is not {whole}; name another one, or none, so "
-            "that it is looked for"
+            f"calibration window {name} = [{window[0]:g}, {window[1]:g}] s holds {known:.1f} s of both sensors, "
+            f"{needed:g} s are needed; name another window, or none, so that it is looked for"
         )
     return int(first), int(last)
-
-
-def _angle(start: FloatArray, end: FloatArray, up: FloatArray) -> float:
-    """Return the turn about ``up`` from ``start`` to ``end``, rad."""
-    return _ext.arctangent(_dot(cross(start, end), up), _dot(start, end))
-
-
-def _about(vector: FloatArray, up: FloatArray, angle: float) -> FloatArray:
-    sine, cosine = _ext.turn(angle)
-    return np.asarray(cosine * vector + sine * cross(up, vector))
-
-
-def _dot(a: FloatArray, b: FloatArray) -> float:
-    (x, y, z), (u, v, w) = a.tolist(), b.tolist()
-    return float(x * u + y * v + z * w)
-
-
-def _mean(vectors: Sequence[FloatArray]) -> FloatArray:
-    total = np.zeros(3)
-    for vector in vectors:
-        total = total + vector
-    return total / len(vectors)
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _variance(angles: Sequence[float], set_: list[Bend], role: Role) -> float:
@@ -409,13 +321,5 @@ def _variance(angles: Sequence[float], set_: list[Bend], role: Role) -> float:
     """
     shares = [max(bend.upper_deg, bend.lower_deg) / getattr(bend, f"{role}_deg") for bend in set_]
     known = OFF_PLANE**2 * sum(share * share for share in shares) / len(shares)
-    seen = _spread(angles) ** 2 * (len(angles) - 1)
+    seen = spread(angles) ** 2 * (len(angles) - 1)
     return float((OFF_PLANE_WEIGHT * known + seen) / (OFF_PLANE_WEIGHT + len(angles) - 1) / len(angles))
-
-
-def _spread(angles: Sequence[float]) -> float:
-    """Return the standard deviation about the mean."""
-    if len(angles) < 2:
-        return 0.0
-    mean = sum(angles) / len(angles)
-    return float(np.sqrt(sum((angle - mean) ** 2 for angle in angles) / (len(angles) - 1)))

@@ -65,7 +65,9 @@ class Mounting:
         """
         try:
             axes = np.array(values["axes"], np.float64)
-            mounting = cls(axes, float(values["facing_sd"]), np.array(values["gyro_bias"], np.float64), values["quality"])
+            mounting = cls(
+                axes, float(values["facing_sd"]), np.array(values["gyro_bias"], np.float64), values["quality"]
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise CalibrationError(f"the stored mounting is not whole ({error}); calibrate again") from error
         orthonormal = axes.shape == (3, 3) and bool((np.abs(axes @ axes.T - np.eye(3)) < 1e-6).all())

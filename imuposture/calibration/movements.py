@@ -1,7 +1,7 @@
 """Still stretches and bends, found in the rows of both sensors.
 
-Everything here looks at frames of a tenth of a second, the means of the rows in them: posture is slow, noise is not. Angles are compared as
-chords (2 sin of half the angle), which needs no arccosine.
+Everything here looks at frames of a tenth of a second, the means of the rows in them: posture is slow, noise is not.
+Angles are compared as chords (2 sin of half the angle), which needs no arccosine.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imuposture._blocks import FloatArray, PairBlock, Quality, SensorRows
+from imuposture._blocks import FloatArray, PairBlock, Quality
 from imuposture._ext import calibration as _ext
+from imuposture.calibration.vectors import chord, cross, degrees, dot, mean, unit
 
-__all__ = ["Bend", "Frames", "Stance", "bends", "chord", "degrees", "stances"]
+__all__ = ["FRAME_S", "STANCE_S", "Bend", "Frames", "Stance", "bends", "stance", "stances"]
 
 FRAME_S = 0.1
 STANCE_S = 3.0  # shortest stretch that counts as still (Metrics: still >= 3 s)
@@ -31,11 +32,13 @@ class Frames:
     Attributes
     ----------
     start : (m,) int, first row of each frame; ``rows`` a frame
+    time_s : (m,) float64, s, session time of that row
     upper_acc, upper_gyr, lower_acc, lower_gyr : (m, 3), sensor frame; NaN where any row was a gap
     """
 
     start: NDArray[np.int64]
     rows: int
+    time_s: FloatArray
     upper_acc: FloatArray
     upper_gyr: FloatArray
     lower_acc: FloatArray
@@ -47,15 +50,17 @@ class Frames:
         rows = max(1, round(FRAME_S * rate_hz))
         count = len(pair) // rows
 
-        def mean(values: FloatArray) -> FloatArray:
+        def average(values: FloatArray) -> FloatArray:
             total = np.zeros((count, 3))
             for offset in range(rows):  # one after the other: the same bits everywhere
                 total += values[offset : count * rows : rows][:count]
             return total / rows
 
         sides = (pair.upper, pair.lower)
-        means = [mean(values) for side in sides for values in (side.acc, side.gyr)]
-        return cls(np.arange(count) * rows, rows, *means)
+        means = [average(values) for side in sides for values in (side.acc, side.gyr)]
+        start = np.arange(count) * rows
+        upper_acc, upper_gyr, lower_acc, lower_gyr = means
+        return cls(start, rows, pair.time_s[start], upper_acc, upper_gyr, lower_acc, lower_gyr)
 
 
 @dataclass(frozen=True)
@@ -96,28 +101,15 @@ class Bend:
     lower_square_deg: float
 
 
-def chord(degrees_of_angle: float) -> float:
-    """Return 2 sin(angle / 2)."""
-    return 2.0 * _ext.turn(float(np.deg2rad(degrees_of_angle)) / 2.0)[0]
-
-
-def degrees(length: float) -> float:
-    """Return the angle whose chord it is, in degrees."""
-    half = min(length / 2.0, 1.0)
-    return 2.0 * float(np.rad2deg(_ext.arctangent(half, float(np.sqrt(1.0 - half * half)))))
-
-
-def unit(vector: FloatArray) -> FloatArray:
-    """Return ``vector`` (3,) at length one."""
-    x, y, z = vector.tolist()
-    return vector / float(np.sqrt(x * x + y * y + z * z))
-
-
 def stance(frames: Frames, first: int, last: int) -> Stance:
     """Average the frames of a still stretch."""
-    ups = [unit(_mean(acc[first:last])) for acc in (frames.upper_acc, frames.lower_acc)]
-    rates = [_mean(gyr[first:last]) for gyr in (frames.upper_gyr, frames.lower_gyr)]
-    return Stance(first, last, *ups, *rates)
+
+    def average(values: FloatArray) -> FloatArray:
+        rows = values[first:last]
+        return mean(rows[~np.isnan(rows[:, 0])])
+
+    ups = [unit(average(acc)) for acc in (frames.upper_acc, frames.lower_acc)]
+    return Stance(first, last, *ups, average(frames.upper_gyr), average(frames.lower_gyr))
 
 
 def stances(frames: Frames) -> list[Stance]:
@@ -127,10 +119,6 @@ def stances(frames: Frames) -> list[Stance]:
     still &= _steady(frames.upper_acc, width, STILL_ACC) & _steady(frames.lower_acc, width, STILL_ACC)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], still.astype(np.int8), [0]])))
     return [stance(frames, int(begin), int(end) + width - 1) for begin, end in edges.reshape(-1, 2)]
-
-
-def _mean(rows: FloatArray) -> FloatArray:
-    return np.cumsum(rows, axis=0)[-1] / len(rows)
 
 
 def _steady(values: FloatArray, width: int, limit: float) -> NDArray[np.bool_]:
@@ -143,12 +131,14 @@ def _steady(values: FloatArray, width: int, limit: float) -> NDArray[np.bool_]:
     squares = _window(centred * centred, width)
     spread = squares / width - (sums / width) ** 2
     total = spread[:, 0] + spread[:, 1] + spread[:, 2]
-    return (total < limit * limit) & (_window(hole.astype(np.float64)[:, None], width)[:, 0] == 0)
+    steady: NDArray[np.bool_] = (total < limit * limit) & (_window(hole.astype(np.float64)[:, None], width)[:, 0] == 0)
+    return steady
 
 
 def _window(values: FloatArray, width: int) -> FloatArray:
     total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-    return np.asarray(total[width:] - total[:-width])
+    window: FloatArray = total[width:] - total[:-width]
+    return window
 
 
 def bends(pair: PairBlock, frames: Frames, neutral: Stance, first: int, last: int) -> list[Bend]:
@@ -165,13 +155,10 @@ def bends(pair: PairBlock, frames: Frames, neutral: Stance, first: int, last: in
             begin, peak = frame, 0.0
         elif value > max(enter, peak):
             peak = value
-        elif value != value:  # a gap: whatever was open is not whole
+        elif np.isnan(value):  # a gap: whatever was open is not whole
             begin, peak = frame + 1, 0.0
-    return [
-        bend
-        for begin, end in found
-        if (bend := _bend(pair, frames, neutral, first + begin, first + end, upper[begin:end], lower[begin:end]))
-    ]
+    shifted = [(first + begin, first + end, (upper[begin:end], lower[begin:end])) for begin, end in found]
+    return [bend for begin, end, tilts in shifted if (bend := _bend(pair, frames, neutral, (begin, end), tilts))]
 
 
 def _tilt(acc: FloatArray, up: FloatArray) -> FloatArray:
@@ -184,26 +171,19 @@ def _tilt(acc: FloatArray, up: FloatArray) -> FloatArray:
 
 
 def _bend(
-    pair: PairBlock,
-    frames: Frames,
-    neutral: Stance,
-    first: int,
-    last: int,
-    upper: FloatArray,
-    lower: FloatArray,
+    pair: PairBlock, frames: Frames, neutral: Stance, span: tuple[int, int], tilts: tuple[FloatArray, FloatArray]
 ) -> Bend | None:
+    """Describe the bend in the frames of ``span``; None if it has a gap."""
+    (first, last), (upper, lower) = span, tilts
     margin = round(MARGIN_S / FRAME_S)
     peak = first + int(np.argmax(np.maximum(upper, lower)))
     begin = int(frames.start[max(first - margin, 0)])
     end = int(frames.start[min(last + margin, len(frames.start) - 1)])
-    middle = int(frames.start[peak])
     if ((pair.upper.flags[begin:end] | pair.lower.flags[begin:end]) & Quality.GAP.value).any():
         return None
-    sides = (
-        _lean(pair.upper, neutral.upper_up, neutral.upper_rate, begin, middle, end),
-        _lean(pair.lower, neutral.lower_up, neutral.lower_rate, begin, middle, end),
-    )
-    (up_lean, up_plane, up_square), (low_lean, low_plane, low_square) = sides
+    outward = max(int(frames.start[peak]) - begin, 1)
+    up_lean, up_plane, up_square = _lean(pair.upper.gyr[begin:end] - neutral.upper_rate, neutral.upper_up, outward)
+    low_lean, low_plane, low_square = _lean(pair.lower.gyr[begin:end] - neutral.lower_rate, neutral.lower_up, outward)
     return Bend(
         first,
         peak,
@@ -219,15 +199,13 @@ def _bend(
     )
 
 
-def _lean(
-    rows: SensorRows, up: FloatArray, rest_rate: FloatArray, begin: int, middle: int, end: int
-) -> tuple[FloatArray, float, float]:
+def _lean(rate: FloatArray, up: FloatArray, outward: int) -> tuple[FloatArray, float, float]:
     """Return the direction of the lean, the planarity of the movement and the angle of its axis to the vertical.
 
     The axis is the first principal axis of the angular rate where that is more than a fifth of its own peak, so that
-    slow and small movements count as well (Kong et al. 2016 take sit-to-stand and walking the same way).
+    slow and small movements count as well (Kong et al. 2016 take sit-to-stand and walking the same way). ``outward``
+    rows lead to the largest tilt and give the axis its sign.
     """
-    rate = rows.gyr[begin:end] - rest_rate
     speed = np.sqrt(rate[:, 0] ** 2 + rate[:, 1] ** 2 + rate[:, 2] ** 2)
     matrix, axes = np.empty((3, 3)), np.empty((3, 3))
     _ext.scatter(np.ascontiguousarray(rate[speed > 0.2 * speed.max()]), matrix)
@@ -235,15 +213,8 @@ def _lean(
     strength = [float(matrix[k, k]) for k in range(3)]
     main = strength.index(max(strength))
     axis = axes[:, main].copy()
-    outward = np.cumsum(rate[: max(middle - begin, 1)], axis=0)[-1]
-    if float(outward[0] * axis[0] + outward[1] * axis[1] + outward[2] * axis[2]) < 0:
+    if dot(mean(rate[:outward]), axis) < 0:
         axis = -axis
     x, y, z = ((axis - up) ** 2).tolist()
     square = degrees(float(np.sqrt(x + y + z)))
     return unit(cross(axis, up)), strength[main] / max(sum(strength), 1e-12), square
-
-
-def cross(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the cross product of two vectors (3,)."""
-    (x, y, z), (u, v, w) = a.tolist(), b.tolist()
-    return np.array([y * w - z * v, z * u - x * w, x * v - y * u])

@@ -143,7 +143,7 @@ def _welch(total: float, parts: Sequence[tuple[float, int]]) -> float:
 
 
 def wilson_bias(right: int, left: int) -> tuple[float, float]:
-    """Return the 95 % interval of (right - left) / (right + left) (Wilson 1927); swapped sides give its mirror image."""
+    """Return the 95 % interval of (right - left) / (right + left) (Wilson 1927); exact under swapped sides."""
     n, z2 = right + left, Z95 * Z95
     middle = (right - left) / (n + z2)
     half = 2.0 * Z95 / (n + z2) * sqrt(right * left / n + 0.25 * z2)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from imuposture._blocks import FloatArray, ImuBlock, Role, Stream
+from imuposture._blocks import FloatArray, ImuBlock, Stream
 from imuposture._errors import ConfigError, RecordingError
 from imuposture.acquisition.readers.settings import Settings
-from imuposture.acquisition.readers.table import Clock, FileRows, Units
+from imuposture.acquisition.readers.table import Clock, FileRows, SensorColumns, Units
 from imuposture.acquisition.readers.text import safe_text
 from imuposture.acquisition.readers.timing import Elapsed, nominal_rate, tick_steps
 from imuposture.acquisition.readers.verdicts import Verdicts
@@ -89,19 +89,20 @@ def open_file(
     gyr = settings.gyr_unit or expected.gyr
     for block in blocks:
         verdicts.rotation(block, (ticks - ticks[0]) * clock.tick_s, gyr)
-    streams = tuple(_stream(block.role, rate, clock, float(ticks[0]), sensor) for block in blocks)
+    streams = tuple(_stream(columns, rate, clock, float(ticks[0]), sensor) for columns in rows.layout.sensors)
     return OpenFile(path, rows, Units(acc, gyr), streams, float(ticks[0]), notes, begun)
 
 
-def _stream(role: Role, rate: float, clock: Clock, first: float, sensor: Sensor) -> Stream:
+def _stream(columns: SensorColumns, rate: float, clock: Clock, first: float, sensor: Sensor) -> Stream:
     return Stream(
-        role=role,
+        role=columns.role,
         rate_hz=rate,
         tick_s=clock.tick_s,
         wrap_ticks=clock.wrap_ticks,
         start_s=0.0 if clock.wrap_ticks else first,
         acc_full_scale=sensor.acc_full_scale,
         gyr_full_scale=sensor.gyr_full_scale,
+        magnetometer=columns.mag is not None,
         sensor=sensor.name,
     )
 

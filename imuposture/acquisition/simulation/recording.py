@@ -199,7 +199,14 @@ class Simulation(Truth):
 
     def _stream(self, role: Role, model: SensorModel) -> Stream:
         acc, gyr = model.acc_full_scale_g * GRAVITY, float(np.radians(model.gyr_full_scale_dps))
-        return Stream(role, self.rate_hz, acc_full_scale=acc, gyr_full_scale=gyr, sensor="simulation")
+        return Stream(
+            role,
+            self.rate_hz,
+            acc_full_scale=acc,
+            gyr_full_scale=gyr,
+            magnetometer=model.magnetometer,
+            sensor="simulation",
+        )
 
     def _sensors(self) -> tuple[tuple[Role, SimulatedSensor], ...]:
         return ("upper", self.upper), ("lower", self.lower)

@@ -1,0 +1,75 @@
+# Every target makes the environment it needs, in .venv. Needs Python >= 3.11 (venv, headers), make and a C compiler.
+PYTHON ?= python3
+OUT ?= out
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PIP := python -m pip --disable-pip-version-check --no-input
+RECORDINGS := recordings/demo.csv recordings/rom.csv recordings/one_sided.parquet recordings/movella_dot/movella_dot.toml
+COMPILED := $(patsubst ext/%.pyx,imuposture._ext.%,$(wildcard ext/*.pyx))
+SOURCES := pyproject.toml setup.py $(wildcard ext/*)
+
+.PHONY: help demo test check layering docs picture bench recordings clean
+
+help:
+	@echo "make demo        process recordings/ into $(OUT)/ and show what came out"
+	@echo "make test        the whole test suite"
+	@echo "make check       format, lint, types, stubs of the compiled modules, layering"
+	@echo "make docs        links and examples of README and docs"
+	@echo "make picture     draw docs/demo.png anew"
+	@echo "make bench       benchmarks: accuracy and speed (minutes)"
+	@echo "make recordings  simulate recordings/ anew"
+	@echo "make clean       remove everything that was built, .venv included"
+
+demo: .venv/for-demo
+	imuposture process $(RECORDINGS) --out $(OUT) --overwrite
+	@echo "The sessions, as Parquet:" && ls -1 $(OUT)/*/*.parquet
+
+test: .venv/for-test
+	python -m pytest -n auto --maxprocesses 4
+
+check: .venv/for-check layering
+	ruff format --check
+	ruff check
+	mypy --strict
+	cython-lint ext
+	python -m mypy.stubtest --ignore-missing-stub $(COMPILED)
+
+layering: .venv/for-test
+	python -m pytest -q tests/test_layering.py
+
+docs: .venv/for-test
+	python -m pytest -q tests/test_docs.py
+
+picture: .venv/for-docs
+	python benchmarks/draw_demo.py
+
+bench: .venv/for-test
+	set -e; for script in accuracy speed fusion_speed; do python benchmarks/$$script.py; done
+
+recordings: .venv/for-demo
+	python benchmarks/make_recordings.py
+
+clean:
+	rm -rf .venv build dist $(OUT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find imuposture tests benchmarks \( -name '*.so' -o -name '*.pyd' -o -name __pycache__ \) -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("imuposture needs Python 3.11 or later; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+# One installation compiles the core once; a larger one holds the smaller ones.
+.venv/for-demo: $(SOURCES) | .venv/bin/python
+	$(PIP) install --quiet --editable .
+	touch $@
+
+.venv/for-test: $(SOURCES) | .venv/bin/python
+	$(PIP) install --quiet --editable '.[test]'
+	touch $@ .venv/for-demo
+
+.venv/for-check: $(SOURCES) | .venv/bin/python
+	$(PIP) install --quiet --editable '.[test,check]'
+	touch $@ .venv/for-test .venv/for-demo
+
+.venv/for-docs: $(SOURCES) | .venv/bin/python
+	$(PIP) install --quiet --editable '.[docs]'
+	touch $@ .venv/for-demo

@@ -1,0 +1,72 @@
+"""The script a careful user writes today: pandas, vqf, scipy, Parquet. What `benchmarks/speed.py` compares with.
+
+Nothing in it is slow on purpose: the C engine of pandas, the C++ batch call of vqf, vectorised scipy.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.signal import butter, sosfiltfilt
+from scipy.spatial.transform import Rotation
+from vqf import VQF
+
+from imuposture._blocks import FloatArray
+
+__all__ = ["SCRIPT_STAGES", "user_script"]
+
+RATE = 100.0
+ANGLES = ["flexion", "lateral_bend", "axial_rotation"]
+SCRIPT_STAGES = ("read_csv", "arrays", "fuse", "relate", "cardan", "smooth", "measure", "to_parquet")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, engine="c")
+
+
+def arrays(table: pd.DataFrame, sensor: str) -> tuple[FloatArray, FloatArray]:
+    """Return the angular rate and the acceleration of a sensor, (n, 3) contiguous each."""
+    gyr, acc = (np.ascontiguousarray(table[[f"{sensor}_{kind}_{axis}" for axis in "xyz"]]) for kind in ("gyr", "acc"))
+    return gyr, acc
+
+
+def fuse(gyr: FloatArray, acc: FloatArray) -> FloatArray:
+    quat: FloatArray = VQF(1 / RATE).updateBatch(gyr, acc)["quat6D"]
+    return quat
+
+
+def relate(upper: FloatArray, lower: FloatArray) -> Rotation:
+    return Rotation.from_quat(lower, scalar_first=True).inv() * Rotation.from_quat(upper, scalar_first=True)
+
+
+def cardan(relative: Rotation) -> FloatArray:
+    return relative.as_euler("ZXY", degrees=True)
+
+
+def smooth(angles: FloatArray) -> FloatArray:
+    filtered: FloatArray = sosfiltfilt(butter(4, 5.0, fs=RATE, output="sos"), angles, axis=0)
+    return filtered
+
+
+def measure(time_s: FloatArray, angles: FloatArray) -> tuple[FloatArray, FloatArray, pd.DataFrame]:
+    """Exposure: a two-dimensional histogram, percentiles, and means and spreads a minute."""
+    histogram, _, _ = np.histogram2d(angles[:, 0], angles[:, 1], bins=[36, 36], range=[[-90, 90], [-90, 90]])
+    percentiles = np.percentile(angles, [5, 10, 50, 90, 95], axis=0)
+    minutes = pd.DataFrame(angles, columns=ANGLES).groupby((time_s // 60).astype(int)).agg(["mean", "std", "max"])
+    return histogram, percentiles, minutes
+
+
+def to_parquet(out: Path, time_s: FloatArray, upper: FloatArray, lower: FloatArray, angles: FloatArray) -> None:
+    names = ["time_s", *(f"{sensor}_q{c}" for sensor in ("upper", "lower") for c in "wxyz"), *ANGLES]
+    columns = np.column_stack([time_s, upper, lower, angles])
+    pd.DataFrame(columns, columns=names).to_parquet(out)
+
+
+def user_script(path: Path, out: Path) -> None:
+    """Turn a CSV recording into angles and exposure figures, with the angles in a Parquet file."""
+    table = read_csv(path)
+    time_s = table["time_s"].to_numpy()
+    upper, lower = (fuse(*arrays(table, sensor)) for sensor in ("upper", "lower"))
+    angles = smooth(cardan(relate(upper, lower)))
+    measure(time_s, angles)
+    to_parquet(out, time_s, upper, lower, angles)

@@ -1,0 +1,180 @@
+"""The folder listing is the data flow: a module imports only from what stands above it, and stages never each other."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "imuposture"
+GROUND = ["_blocks", "_errors", "_ext"]
+STAGES = ["acquisition", "alignment", "calibration", "filtering", "fusion", "heading", "kinematics", "metrics", "output"]
+WALK = ["pipeline", "processing", "__main__"]  # these know several stages
+ORDER = [*GROUND, *STAGES, *WALK]
+# Where a package may be imported; everything else must do without it.
+HOMES = {
+    "bleak": ("acquisition/",),
+    "pyarrow": ("acquisition/readers/", "acquisition/simulation/writing.py", "output/", *(f"{m}.py" for m in WALK)),
+    "click": ("__main__.py",),
+    "rich": ("__main__.py",),
+}
+HEAVY = {"aiohttp", "bleak", "matplotlib", "pandas", "polars", "pyarrow", "scipy.signal"}
+LIGHT = ["imuposture", "imuposture.__main__"]
+WITHOUT_ARROW = [f"imuposture.{name}" for name in [*STAGES, "pipeline"] if name != "output"]
+LONGEST_FILE, LONGEST_FUNCTION = 400, 40
+PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
+COMPILED_FILES = sorted(file for file in (ROOT / "ext").iterdir() if file.suffix in {".pyx", ".pxd", ".h", ".c"})
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def home_of(file: Path) -> str:
+    """Name the entry of the listing that a file belongs to."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield what is imported anywhere in a file, in functions and for type checking too, as dotted names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: imports are written in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parts_used(file: Path) -> set[str]:
+    """Return the entries of the listing that a file imports from."""
+    names = (name.split(".") for name in imported(ast.parse(file.read_text(encoding="utf-8"))))
+    return {parts[1] for parts in names if parts[0] == "imuposture" and len(parts) > 1}
+
+
+def test_the_order_is_the_listing():
+    listed = {home_of(file) for file in PYTHON_FILES} | {"_ext"}
+    assert listed - {"__init__"} == set(ORDER), "a module is new or gone: give it its place in ORDER"
+    assert sorted(STAGES + WALK[:-1]) == STAGES + WALK[:-1], "ls must show the order of the flow"
+
+
+@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
+def test_imports_point_up_the_listing(file):
+    home = home_of(file)
+    if home == "__init__":
+        return
+    used = parts_used(file) - {home}
+    allowed = set(GROUND if home in STAGES else ORDER[: ORDER.index(home)]) | {"__version__"}
+    assert used <= allowed, f"{home} may not know {sorted(used - allowed)}"
+
+
+@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
+def test_a_stage_uses_only_its_own_compiled_half(file):
+    names = imported(ast.parse(file.read_text(encoding="utf-8")))
+    compiled = {name.split(".")[2] for name in names if name.startswith("imuposture._ext.")}
+    # Metrics are many and compiled by what they do; their halves carry those names.
+    own = {"metrics": {"movements", "tallies"}}.get(home_of(file), {home_of(file)})
+    assert compiled <= own
+
+
+@pytest.mark.parametrize("package", HOMES)
+def test_outside_packages_stay_where_they_belong(package):
+    users = [
+        file.relative_to(PACKAGE).as_posix()
+        for file in PYTHON_FILES
+        if any(name.split(".")[0] == package for name in imported(ast.parse(file.read_text(encoding="utf-8"))))
+    ]
+    assert [user for user in users if not user.startswith(HOMES[package])] == []
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Run a statement in a new interpreter; return the modules that it loaded, those inside packages too."""
+    told = "import sys; print('\\n' + ' '.join(sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{statement}\n{told}"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(run.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_the_package_is_light(module):
+    assert loaded_by(f"import {module}") & HEAVY == set()
+
+
+def test_help_is_light():
+    run = "from imuposture.__main__ import cli\ncli.main(['--help'], standalone_mode=False)"
+    assert loaded_by(run) & (HEAVY | {"numpy", "scipy"}) == set()
+
+
+def test_stages_load_no_heavy_package():
+    modules = ", ".join(name for name in WITHOUT_ARROW)
+    assert loaded_by(f"import {modules}, imuposture.acquisition.simulation") & HEAVY == set()
+
+
+@pytest.mark.parametrize("file", [*PYTHON_FILES, *COMPILED_FILES], ids=name_of)
+def test_files_can_be_read_at_a_sitting(file):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a function from its ``def``, without its docstring."""
+    first = function.body[0]
+    documented = ast.get_docstring(function, clean=False) is not None
+    told = (first.end_lineno or first.lineno) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - told
+
+
+@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
+def test_functions_fit_in_a_glance(file):
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    too_long = {function.name: lines_of(function) for function in functions if lines_of(function) > LONGEST_FUNCTION}
+    assert too_long == {}
+
+
+def code_of(source: str) -> str:
+    """Blank out comments, strings and docstrings of Cython or C."""
+    pattern = r'"""[\s\S]*?"""|/\*[\s\S]*?\*/|//[^\n]*|(?<!\w)#(?!\s*(?:include|define|if|el|end|pragma))[^\n]*|"[^"\n]*"'
+    return re.sub(pattern, lambda found: "\n" * found.group().count("\n"), source)
+
+
+def compiled_functions(code: str) -> dict[str, int]:
+    """Return the lines of each function of a .pyx file, from its head to the last line that is indented deeper."""
+    lengths: dict[str, int] = {}
+    name, indent, start, last = "", 0, 0, 0
+    for number, line in enumerate([*code.splitlines(), "end"]):
+        if not line.strip():
+            continue
+        depth = len(line) - len(line.lstrip())
+        if name and depth <= indent and not line.lstrip().startswith(")"):
+            lengths[name], name = last - start + 1, ""
+        head = re.match(r"\s*(?:cp?def|def)\b[^=]*?(\w+)\(", line)
+        if head and not name:
+            name, indent, start = head[1], depth, number
+        last = number
+    return lengths
+
+
+@pytest.mark.parametrize("file", [f for f in COMPILED_FILES if f.suffix == ".pyx"], ids=name_of)
+def test_compiled_functions_fit_in_a_glance(file):
+    lengths = compiled_functions(code_of(file.read_text(encoding="utf-8")))
+    assert lengths, "no function was found"
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
+
+
+@pytest.mark.parametrize("file", COMPILED_FILES, ids=name_of)
+def test_compiled_code_only_computes(file):
+    code = code_of(file.read_text(encoding="utf-8"))
+    # No libm either: its sin and atan2 differ between machines, and rows must not. sqrt and fabs are exact everywhere.
+    banned = r"raise|assert|malloc|calloc|free|numpy|np|sinf?|cosf?|tan|asin|acos|atan2?|exp|log|pow|hypot|cbrt|fma"
+    assert re.findall(rf"(?<![\w.])(?:{banned})\b(?=\s*[(.]|\s+\w)", code) == []
+
+
+@pytest.mark.parametrize("file", [f for f in COMPILED_FILES if f.suffix == ".pyx"], ids=name_of)
+def test_every_compiled_module_is_built_and_has_a_stub(file):
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    assert f'"{file.stem}": (' in setup, "name it in setup.py"
+    assert (PACKAGE / "_ext" / f"{file.stem}.pyi").is_file(), "write its stub"
