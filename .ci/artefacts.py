@@ -18,8 +18,8 @@ if missing := sorted(needed - packed):
     raise SystemExit(f"{sdist.name} lacks {', '.join(missing)}; name them in setup.py")
 
 held = set(zipfile.ZipFile(wheel).namelist())
-modules = {f"imuposture/_ext/{file.stem}" for file in (ROOT / "ext").glob("*.pyx")}
-if missing := sorted(name for name in modules if not any(file.startswith(f"{name}.") for file in held if file.endswith((".so", ".pyd")))):
+built = {name.split(".")[0] for name in held if name.endswith((".so", ".pyd"))}
+if missing := sorted({f"imuposture/_ext/{file.stem}" for file in (ROOT / "ext").glob("*.pyx")} - built):
     raise SystemExit(f"{wheel.name} lacks {', '.join(missing)}")
 strays = sorted(name for name in held if not name.startswith(("imuposture/", "imuposture-")))
 if strays or "imuposture/py.typed" not in held:

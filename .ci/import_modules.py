@@ -1,4 +1,4 @@
-"""Import compiled modules, given by their .pyx files, and tell where they came from; fails where one comes from elsewhere.
+"""Import compiled modules, given by their .pyx files; fails where one comes from elsewhere than it should.
 
 Run: ``python .ci/import_modules.py --below FOLDER [--debug] ext/*.pyx``
 """

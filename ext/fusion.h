@@ -61,7 +61,8 @@ enum { FUSION_STATE_DOUBLES = 75, FUSION_MAX_LANES = 8 };
 void fusion_begin(const FusionTuning *tuning, double *state);
 void fusion_restart(double *state);
 
-/* All values are finite and not beyond what any sensor gives, in rad/s, m/s2 or uT; their squares do not overflow. */
+/* All values are finite and not far beyond the bound, which no sensor reaches in rad/s, m/s2 or uT; so no square
+ * overflows. */
 #define FUSION_BOUND 1e9
 int fusion_bounded(const double *x, ptrdiff_t count);
 

@@ -156,7 +156,8 @@ cdef bint _find(array, const char *kind, Py_ssize_t *rows, int width, void **add
         return False
     if rows[0] < 0 and view.ndim > 0:
         rows[0] = view.shape[0]
-    fits = view.format[0] == kind[0] and view.format[1] == 0 and view.ndim == (1 if width == 1 else 2)
+    fits = view.format[0] == kind[0] and view.format[1] == 0
+    fits = fits and view.ndim == (1 if width == 1 else 2)
     fits = fits and view.shape[0] == rows[0] and (width == 1 or view.shape[1] == width)
     address[0] = view.buf
     PyBuffer_Release(&view)

@@ -26,10 +26,11 @@ void fusion_restart(double *state)
     memset((char *)state + kept, 0, sizeof(State) - kept);
 }
 
-/* x * span is infinite beyond the bound, and 0 * infinity, as 0 * NaN, is NaN; four sums do not wait for one another. */
+/* Beyond twice the bound x * span is infinite, and 0 * infinity is NaN, as 0 * NaN is; four sums, because one would
+ * have to wait for itself. */
 int fusion_bounded(const double *x, ptrdiff_t count)
 {
-    const double span = DBL_MAX / FUSION_BOUND;
+    const double span = DBL_MAX / (2.0 * FUSION_BOUND);
     double sum[4] = {0.0, 0.0, 0.0, 0.0};
     ptrdiff_t i = 0;
     for (; i + 4 <= count; i += 4)

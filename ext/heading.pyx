@@ -6,8 +6,8 @@ cdef extern from "pair_filter.h" nogil:
     ctypedef struct pair_settings:
         double period
     ctypedef struct pair_filter:
-        double x[9]
-        double p[9][9]
+        double x[10]
+        double p[10][10]
         double missing
         double correction
     void pf_start(pair_filter *f, const pair_settings *c) noexcept
@@ -43,11 +43,11 @@ cdef class PairFilter:
         return <Py_ssize_t>(sizeof(pair_settings) // sizeof(double))
 
     def states(self):
-        """Return the state and its standard deviations, as two tuples of nine."""
+        """Return the state and its standard deviations, as two tuples of ten."""
         cdef int k
         return (
-            tuple([self.state.x[k] for k in range(9)]),
-            tuple([sqrt(self.state.p[k][k]) for k in range(9)]),
+            tuple([self.state.x[k] for k in range(10)]),
+            tuple([sqrt(self.state.p[k][k]) for k in range(10)]),
         )
 
     def push(

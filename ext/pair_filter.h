@@ -21,8 +21,9 @@
 #include <string.h>
 #include "spatial.h"
 
-/* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward and in side bends. */
-enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, STATES };
+/* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward and in side bends, and what the
+ * magnetic headings are off by (iron near the sensors; the field of the place). */
+enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, MAGNETIC, STATES };
 enum { UPPER, LOWER };
 enum { KNOWN_NOTHING, KNOWN_STANCE, KNOWN_BENDS }; /* what the calibration knows of a row */
 enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
@@ -52,7 +53,9 @@ typedef struct {
     double coupling_walk;      /* rad per root second */
     double limit;              /* rad of axial rotation */
     double limit_sd;           /* rad */
-    double magnetic_sd;        /* rad a step: buildings bend the field for minutes, so a step counts little */
+    double magnetic_sd;        /* rad a step */
+    double magnetic_offset_sd; /* rad: iron near the sensors */
+    double magnetic_walk;      /* rad per root second: the field changes from place to place */
     double gap_rate;           /* rad/s: what the wearer may twist while rows are missing */
     double gap_most;           /* rad */
     double slew;               /* s: corrections reach the rows with this time constant, without jumps */
@@ -89,6 +92,7 @@ static void pf_start(pair_filter *f, const pair_settings *c) {
     double shared = pf_square(c->facing_sd), own = pf_square(c->coupling_sd);
     f->p[COUPLING_FORWARD][COUPLING_FORWARD] = f->p[COUPLING_SIDE][COUPLING_SIDE] = shared + own;
     f->p[COUPLING_FORWARD][COUPLING_SIDE] = f->p[COUPLING_SIDE][COUPLING_FORWARD] = shared;
+    f->p[MAGNETIC][MAGNETIC] = pf_square(c->magnetic_offset_sd);
 }
 
 /* One scalar measurement: innovation with direction h; beyond two of its own sds its weight falls (Huber 1964). */
@@ -138,7 +142,8 @@ static void pf_predict(pair_filter *f, const pair_settings *c, double dt, const 
     for (int k = 1; k < STATES; k++) f->p[DELTA][k] = f->p[k][DELTA] = f->p[DELTA][k] + row[k];
     f->p[DELTA][DELTA] = variance + pf_square(c->delta_walk) * dt;
     for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] += pf_square(c->bias_walk) * dt;
-    for (int i = COUPLING_FORWARD; i < STATES; i++) f->p[i][i] += pf_square(c->coupling_walk) * dt;
+    for (int i = COUPLING_FORWARD; i < MAGNETIC; i++) f->p[i][i] += pf_square(c->coupling_walk) * dt;
+    f->p[MAGNETIC][MAGNETIC] += pf_square(c->magnetic_walk) * dt;
 }
 
 /* Neutral stance: the twist of this step is zero, but for sway. */
@@ -157,12 +162,13 @@ static void pf_limit(pair_filter *f, const pair_settings *c, double twist) {
     if (beyond != 0.0) pf_update(f, h, beyond, pf_square(c->limit_sd), 0);
 }
 
-/* Magnetic headings: what they say beyond the present estimate, averaged over the step. */
+/* Magnetic headings, averaged over the step: what they say beyond the present estimate and their own offset. */
 static void pf_magnetic(pair_filter *f, const pair_settings *c) {
     double h[STATES] = {0};
-    h[DELTA] = 1.0;
-    if (pf_square(f->magnetic_cos) + pf_square(f->magnetic_sin) > 0.25 * pf_square(f->rows))
-        pf_update(f, h, spatial_atan2(f->magnetic_sin, f->magnetic_cos), pf_square(c->magnetic_sd), 1);
+    h[DELTA] = h[MAGNETIC] = 1.0;
+    if (pf_square(f->magnetic_cos) + pf_square(f->magnetic_sin) < 0.25 * pf_square(f->rows)) return;
+    double apart = spatial_wrap(spatial_atan2(f->magnetic_sin, f->magnetic_cos) - f->x[MAGNETIC]);
+    pf_update(f, h, apart, pf_square(c->magnetic_sd), 1);
 }
 
 static void pf_open_hold(pair_filter *f, const double up[2][3]) {

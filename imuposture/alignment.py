@@ -20,7 +20,7 @@ __all__ = ["Alignment", "Counts"]
 
 REORDER_WINDOW_S = 2.0  # a sample this late came out of order; later still, the sensor's clock has started anew
 LONGEST_GAP_S = 6 * 3600.0  # rows of a gap are written out; beyond this it is two recordings
-BRIDGE_SLACK = 1e-6  # s; decimal time stamps of a gap of exactly the limit count as the limit
+SLACK = 1e-6  # s; decimal time stamps this near to each other are one instant, and a gap this near to the limit is it
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Alignment:
             raise ConfigError(f"one or two streams of different roles are needed, got {roles}")
         if not 0 < gap_limit_s < np.inf:
             raise ConfigError(f"gap limit must be more than 0 s, got {gap_limit_s!r}")
-        self._limit = gap_limit_s + BRIDGE_SLACK
+        self._limit = gap_limit_s + SLACK
         self._feeds: dict[Role, _Feed] = {stream.role: _Feed(stream, gap_limit_s) for stream in streams}
         self._leader = min(self._feeds.values(), key=lambda feed: (feed.stream.rate_hz, feed.stream.role))
         self.streams = tuple(self._feeds[role].stream for role in ROLES if role in self._feeds)
@@ -267,12 +267,12 @@ class _Feed:
         if not len(valid):
             return _nothing(len(grid), mag=self._mag is not None)
         times = self.times[valid]
-        after = np.minimum(np.searchsorted(times, grid), len(times) - 1)
-        exact = times[after] == grid
+        after = np.minimum(np.searchsorted(times, grid - SLACK), len(times) - 1)
+        exact = np.abs(times[after] - grid) <= SLACK
         before = np.where(exact, after, np.maximum(after - 1, 0))
         inside = (times[before] <= grid) & (grid <= times[after])
         width = times[after] - times[before]
-        known = inside & (width <= limit)
+        known = exact | (inside & (width <= limit))
         weight = np.where(exact, 0.0, (grid - times[before]) / np.where(width > 0, width, 1.0))[:, None]
         left, right = valid[before], valid[after]
         flags = np.where(known, self._flags[left] | self._flags[right], np.uint8(Quality.GAP))

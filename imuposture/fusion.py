@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import radians
+from numbers import Real
 from typing import Any, overload
 
 import numpy as np
@@ -23,10 +24,11 @@ from imuposture._ext import fusion as _ext
 __all__ = ["Fusion", "NorthBlock", "Parameters", "fuse", "isa_level", "orientation"]
 
 RATE_LIMITS = (1.0, 20_000.0)  # Hz; slower, rest and settling times lose their meaning; faster, a unit is wrong
-_Stream = tuple[Any, ...]  # what `_ext.advance` documents: state, rows, results
-LEVELS = ("baseline", "avx2", "avx512")
+LEVELS = ("baseline", "avx2", "avx512")  # instruction sets, in the order of ext/fusion.h
 CHUNK = 2048  # rows before the next look at a list of recordings; results nobody asked for stay in the cache
 NO_FLAGS = np.zeros(CHUNK, np.uint8)
+
+_Stream = tuple[Any, ...]  # state, rows and results, as `_ext.advance` lists them
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not 0 < value < 1e9:
+            if not isinstance(value, int | float) or not 0 < value < 1e9:
                 raise ConfigError(f"fusion parameter {name} must be a positive number below 1e9, got {value!r}")
 
     @classmethod
@@ -162,7 +164,7 @@ class NorthBlock(OrientationBlock):
 
 
 @lru_cache(maxsize=64)
-def _tuning(parameters: Parameters, rate: float, magnetometer: bool) -> _ext.Tuning:
+def _tuning(parameters: Parameters, rate: float, magnetometer: bool) -> _ext.Tuning:  # noqa: ARG001  # part of the key
     """Return the same object for filters that are alike: those can be lanes of one another."""
     return _ext.Tuning(asdict(parameters), rate)
 
@@ -193,7 +195,7 @@ def isa_level() -> str:
 
 def _checked_rate(rate: float) -> float:
     low, high = RATE_LIMITS
-    if not isinstance(rate, int | float | np.number) or not low <= rate <= high:
+    if not isinstance(rate, Real) or not low <= rate <= high:
         raise SignalError(
             f"rate must lie between {low:g} and {high:g} Hz, got {rate!r}; give samples a second, not seconds a sample"
         )
@@ -222,7 +224,7 @@ class Fusion:
 
     def __init__(self, rate_hz: float, parameters: str | Parameters = "default", magnetometer: bool = False) -> None:
         self.rate_hz = _checked_rate(rate_hz)
-        self.parameters = Parameters.named(parameters) if isinstance(parameters, str) else parameters
+        self.parameters = parameters if isinstance(parameters, Parameters) else Parameters.named(parameters)
         self.magnetometer = magnetometer
         self._tuning = _tuning(self.parameters, self.rate_hz, magnetometer)
         self._state = np.zeros(_ext.STATE_DOUBLES)
@@ -237,7 +239,7 @@ class Fusion:
         Parameters
         ----------
         rows : SensorRows
-            Next rows of the stream. Zeros in ``acc``, zeros or NaN in ``mag`` are no measurement.
+            Next rows of the stream. Three zeros in ``acc``, zeros or NaN in ``mag`` are no measurement.
 
         Returns
         -------
@@ -247,8 +249,8 @@ class Fusion:
         Raises
         ------
         SignalError
-            If a shape is wrong, the magnetometer is missing, or a row that is no gap holds NaN or nonsense; the
-            filter has not moved then.
+            If a shape is wrong, the magnetometer is missing, or ``gyr`` or ``acc`` holds NaN or nonsense in a row that
+            is no gap. The filter has not moved then.
         """
         block = self._room(rows)
         _advance(self._tuning, [self._stream(rows, block)])
@@ -299,14 +301,18 @@ def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[Orientat
     Raises
     ------
     SignalError
-        As `Fusion.push` does, or if the two sequences do not belong together.
+        As `Fusion.push` does, or if the two sequences do not belong together. Of alike filters, up to eight,
+        none has moved then.
     """
     if not len(filters) == len(set(filters)) == len(rows):
         raise SignalError(f"one block of rows for each filter, got {len(filters)} filters and {len(rows)} blocks")
-    blocks = [stage._room(one) for stage, one in zip(filters, rows)]
-    streams = [stage._stream(one, block) for stage, one, block in zip(filters, rows, blocks)]
-    for tuning in {stage._tuning for stage in filters}:
-        alike = [stream for stage, stream in zip(filters, streams) if stage._tuning is tuning]
+    blocks = list(map(Fusion._room, filters, rows))
+    streams = list(map(Fusion._stream, filters, rows, blocks))
+    tunings = {stage._tuning for stage in filters}
+    for tuning in tunings:
+        alike = streams
+        if len(tunings) > 1:
+            alike = [stream for stage, stream in zip(filters, streams, strict=True) if stage._tuning is tuning]
         for first in range(0, len(alike), _ext.MAX_LANES):
             _advance(tuning, alike[first : first + _ext.MAX_LANES])
     return blocks
@@ -320,35 +326,50 @@ def _advance(tuning: _ext.Tuning, streams: list[_Stream]) -> None:
 
 def _tidied(state: FloatArray, gyr: Any, acc: Any, mag: Any, flags: Any, *results: Any) -> _Stream:
     """Bring rows into the form the kernels read, or say why that cannot be."""
+    gyr, acc, mag = _vectors(gyr, acc, mag)
     flags = np.ascontiguousarray(flags, dtype=np.uint8)
-    vectors = {"gyr": gyr, "acc": acc} | ({} if mag is None else {"mag": mag})
-    for name, values in vectors.items():
-        vectors[name] = array = _vectors(name, values)
-        if len(array) != len(flags) or flags.ndim != 1:
-            raise SignalError(f"{name} must have a row for each of the flags, got shapes {array.shape}, {flags.shape}")
-        wrong = ~(np.abs(array) <= _ext.LIMIT).all(axis=1) & (flags & Quality.GAP == 0)
-        if name == "mag":
-            wrong &= ~np.isnan(array).any(axis=1)
+    if flags.shape != (len(gyr),):
+        raise SignalError(f"flags must be ({len(gyr)},), one for each row of gyr, got {flags.shape}")
+    valid = flags & Quality.GAP == 0
+    _refuse_nonsense({"gyr": gyr, "acc": acc}, valid, "mark rows without a measurement as Quality.GAP")
+    return (state, gyr, acc, mag, flags, *results)
+
+
+def _vectors(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """Return float64 rows, equally many, (n, 3) each."""
+    arrays = {}
+    for name, values in (("gyr", gyr), ("acc", acc), ("mag", gyr if mag is None else mag)):
+        try:
+            array = np.asarray(values)
+        except ValueError as error:
+            raise SignalError(f"{name} must be (n, 3) real numbers, got rows of different lengths") from error
+        if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iuf":
+            raise SignalError(f"{name} must be (n, 3) real numbers, got shape {array.shape} of {array.dtype}")
+        arrays[name] = np.ascontiguousarray(array, dtype=np.float64)
+    counts = [len(array) for array in arrays.values()]
+    if len(set(counts)) > 1:
+        raise SignalError(f"gyr, acc and mag must have the same number of rows, got {', '.join(map(str, counts))}")
+    return arrays["gyr"], arrays["acc"], None if mag is None else arrays["mag"]
+
+
+def _refuse_nonsense(arrays: dict[str, FloatArray], valid: NDArray[np.bool_], remedy: str) -> None:
+    """Name the first valid row that holds what no sensor gives, if there is one."""
+    for name, array in arrays.items():
+        wrong = valid & ~(np.abs(array) <= _ext.LIMIT).all(axis=1)
         if wrong.any():
-            raise SignalError(_complaint(name, array, int(np.argmax(wrong))) + ", or mark the row as Quality.GAP")
-    return (state, vectors["gyr"], vectors["acc"], vectors.get("mag"), flags, *results)
-
-
-def _vectors(name: str, values: ArrayLike) -> FloatArray:
-    """Return (n, 3) float64 rows."""
-    array = np.asarray(values)
-    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iuf":
-        raise SignalError(f"{name} must be (n, 3) real numbers, got shape {array.shape} of {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.float64)
-
-
-def _complaint(name: str, array: FloatArray, row: int) -> str:
-    return f"{name} holds {array[row].tolist()} in row {row}; give finite values below {_ext.LIMIT:g}"
+            row = int(np.argmax(wrong))
+            values = f"{name} holds {array[row].tolist()} in row {row}"
+            raise SignalError(f"{values}; values must be finite and within {_ext.LIMIT:g}: {remedy}")
 
 
 @overload
 def orientation(
-    gyr: NDArray[Any], acc: ArrayLike, mag: ArrayLike | None = None, *, rate: float, parameters: str | Parameters = ...
+    gyr: NDArray[Any] | Sequence[Sequence[float]],
+    acc: ArrayLike,
+    mag: ArrayLike | None = None,
+    *,
+    rate: float,
+    parameters: str | Parameters = ...,
 ) -> FloatArray: ...
 
 
@@ -400,7 +421,7 @@ def orientation(
     -----
     VQF: Laidig and Seel, Information Fusion 91 (2023) 187-204. `Fusion` gives bias, rest and disturbance too.
     """
-    if isinstance(gyr, list | tuple) and all(np.ndim(one) == 2 for one in gyr):
+    if isinstance(gyr, list | tuple) and all(getattr(one, "ndim", 0) == 2 for one in gyr):
         return _orientations(gyr, acc, mag, rate, parameters)
     return _orientations([gyr], [acc], None if mag is None else [mag], rate, parameters)[0]
 
@@ -421,7 +442,8 @@ def _orientations(gyr: Any, acc: Any, mag: Any, rate: float, parameters: str | P
         count = min(CHUNK, *(task.left for task in active))
         unused = [array[:count] for array in scratch]
         if _ext.advance(active[0].tuning, _LEVEL, [task.take(count, unused) for task in active]) >= 0:
-            _complain_all(active)
+            for task in active:
+                task.refuse_nonsense()
         active = [task for task in active if task.left]
     return [task.quat for task in tasks]
 
@@ -431,9 +453,11 @@ class _Task:
 
     def __init__(self, stage: Fusion, gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> None:
         self.state, self.tuning = stage._state, stage._tuning
-        self.gyr, self.acc, self.mag = _recording(gyr, acc, mag)
+        self.gyr, self.acc, self.mag = _vectors(gyr, acc, mag)
         self.left = len(self.gyr)
         self.quat = np.empty((self.left, 4))
+        if self.mag is not None and not _ext.bounded(self.mag):
+            self.refuse_nonsense()
 
     def take(self, count: int, unused: list[NDArray[Any]]) -> _Stream:
         """Put together what the kernels have to know about the next rows; ``unused`` takes all other results."""
@@ -442,18 +466,6 @@ class _Task:
         mag = None if self.mag is None else self.mag[rows]
         return (self.state, self.gyr[rows], self.acc[rows], mag, NO_FLAGS[:count], self.quat[rows], *unused)
 
-
-def _recording(
-    gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None
-) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Check a recording; it has no gaps."""
-    named = {"gyr": gyr, "acc": acc} | ({} if mag is None else {"mag": mag})
-    arrays = {name: _vectors(name, values) for name, values in named.items()}
-    if len({len(array) for array in arrays.values()}) > 1:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise SignalError(f"gyr, acc and mag must have the same number of rows, got {shapes}")
-    for name, array in arrays.items():
-        if not _ext.bounded(array):
-            row = int(np.argmin((np.abs(array) <= _ext.LIMIT).all(axis=1)))
-            raise SignalError(_complaint(name, array, row) + ", cut out or interpolate gaps")
-    return arrays["gyr"], arrays["acc"], arrays.get("mag")
+    def refuse_nonsense(self) -> None:
+        arrays = {"gyr": self.gyr, "acc": self.acc} | ({} if self.mag is None else {"mag": self.mag})
+        _refuse_nonsense(arrays, np.ones(len(self.gyr), np.bool_), "cut out or interpolate gaps")

@@ -64,8 +64,9 @@ class HeadingSettings:
         the heading's standard deviation over hours.
     limit_deg, limit_sd_deg : float
         Axial rotation of the thoracolumbar spine hardly exceeds this.
-    magnetic_sd_deg : float
-        Error of half a second of both magnetometers. Large, because buildings bend the field for minutes at a time.
+    magnetic_sd_deg, magnetic_offset_sd_deg, magnetic_walk_deg : float
+        Error of half a second of both magnetic headings, their offset by iron near the sensors, and its random walk,
+        deg per root second, from place to place. Small trusts the magnetometers.
     gap_rate_dps, gap_most_deg : float
         What the wearer may twist while rows are missing.
     slew_s : float
@@ -94,7 +95,9 @@ class HeadingSettings:
     coupling_walk_deg: float = 0.03
     limit_deg: float = 50.0
     limit_sd_deg: float = 8.0
-    magnetic_sd_deg: float = 25.0
+    magnetic_sd_deg: float = 20.0
+    magnetic_offset_sd_deg: float = 10.0
+    magnetic_walk_deg: float = 1.0
     gap_rate_dps: float = 15.0
     gap_most_deg: float = 25.0
     slew_s: float = 1.0
@@ -191,7 +194,7 @@ class Heading:
         """Return the filter's states and their standard deviations.
 
         Heading, rad; bias of the upper and of the lower gyroscope, rad/s, segment axes; this person's coupling angle in
-        forward and in side bends, rad.
+        forward and in side bends, rad; offset of the magnetic headings, rad.
         """
         return self._filter.states()
 

@@ -9,10 +9,22 @@ from pathlib import Path
 
 import pytest
 
+import imuposture
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "imuposture"
 GROUND = ["_blocks", "_errors", "_ext"]
-STAGES = ["acquisition", "alignment", "calibration", "filtering", "fusion", "heading", "kinematics", "metrics", "output"]
+STAGES = [
+    "acquisition",
+    "alignment",
+    "calibration",
+    "filtering",
+    "fusion",
+    "heading",
+    "kinematics",
+    "metrics",
+    "output",
+]
 WALK = ["pipeline", "processing", "__main__"]  # these know several stages
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
@@ -28,6 +40,7 @@ WITHOUT_ARROW = [f"imuposture.{name}" for name in [*STAGES, "pipeline"] if name 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
 PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
 COMPILED_FILES = sorted(file for file in (ROOT / "ext").iterdir() if file.suffix in {".pyx", ".pxd", ".h", ".c"})
+PYX_FILES = [file for file in COMPILED_FILES if file.suffix == ".pyx"]
 
 
 def name_of(file: Path) -> str:
@@ -61,23 +74,26 @@ def test_the_order_is_the_listing():
     assert sorted(STAGES + WALK[:-1]) == STAGES + WALK[:-1], "ls must show the order of the flow"
 
 
-@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
-def test_imports_point_up_the_listing(file):
-    home = home_of(file)
-    if home == "__init__":
-        return
-    used = parts_used(file) - {home}
-    allowed = set(GROUND if home in STAGES else ORDER[: ORDER.index(home)]) | {"__version__"}
-    assert used <= allowed, f"{home} may not know {sorted(used - allowed)}"
+def allowed_in(home: str) -> set[str]:
+    """Return what a module of the listing may import: a stage the ground it stands on, a walk all above it."""
+    if home == "__main__":
+        return {*ORDER, "__version__", *imuposture.__all__}
+    return set(GROUND if home in STAGES else ORDER[: ORDER.index(home)])
 
 
-@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
-def test_a_stage_uses_only_its_own_compiled_half(file):
-    names = imported(ast.parse(file.read_text(encoding="utf-8")))
-    compiled = {name.split(".")[2] for name in names if name.startswith("imuposture._ext.")}
-    # Metrics are many and compiled by what they do; their halves carry those names.
-    own = {"metrics": {"movements", "tallies"}}.get(home_of(file), {home_of(file)})
-    assert compiled <= own
+def test_imports_point_up_the_listing():
+    files = [file for file in PYTHON_FILES if home_of(file) != "__init__"]
+    wrong = {name_of(file): parts_used(file) - {home_of(file)} - allowed_in(home_of(file)) for file in files}
+    assert {name: used for name, used in wrong.items() if used} == {}
+
+
+def test_a_stage_uses_only_its_own_compiled_half():
+    # Metrics are many and compiled by what they do; those halves carry names of their own.
+    halves = {"metrics": {"movements", "tallies"}}
+    for file in PYTHON_FILES:
+        names = imported(ast.parse(file.read_text(encoding="utf-8")))
+        compiled = {name.split(".")[2] for name in names if name.startswith("imuposture._ext.")}
+        assert compiled <= halves.get(home_of(file), {home_of(file)}), name_of(file)
 
 
 @pytest.mark.parametrize("package", HOMES)
@@ -114,9 +130,9 @@ def test_stages_load_no_heavy_package():
     assert loaded_by(f"import {modules}, imuposture.acquisition.simulation") & HEAVY == set()
 
 
-@pytest.mark.parametrize("file", [*PYTHON_FILES, *COMPILED_FILES], ids=name_of)
-def test_files_can_be_read_at_a_sitting(file):
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+def test_files_can_be_read_at_a_sitting():
+    lengths = {name_of(f): len(f.read_text(encoding="utf-8").splitlines()) for f in [*PYTHON_FILES, *COMPILED_FILES]}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
 
 
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -127,54 +143,57 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or function.lineno) - function.lineno + 1 - told
 
 
-@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
-def test_functions_fit_in_a_glance(file):
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    too_long = {function.name: lines_of(function) for function in functions if lines_of(function) > LONGEST_FUNCTION}
-    assert too_long == {}
+def test_functions_fit_in_a_glance():
+    lengths = {
+        f"{name_of(file)} {node.name}": lines_of(node)
+        for file in PYTHON_FILES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
 
 
 def code_of(source: str) -> str:
     """Blank out comments, strings and docstrings of Cython or C."""
-    pattern = r'"""[\s\S]*?"""|/\*[\s\S]*?\*/|//[^\n]*|(?<!\w)#(?!\s*(?:include|define|if|el|end|pragma))[^\n]*|"[^"\n]*"'
+    pattern = (
+        r'"""[\s\S]*?"""|/\*[\s\S]*?\*/|//[^\n]*|(?<!\w)#(?!\s*(?:include|define|if|el|end|pragma))[^\n]*|"[^"\n]*"'
+    )
     return re.sub(pattern, lambda found: "\n" * found.group().count("\n"), source)
 
 
 def compiled_functions(code: str) -> dict[str, int]:
-    """Return the lines of each function of a .pyx file, from its head to the last line that is indented deeper."""
+    """Count the lines of code of each function of a .pyx file, from its head to the next line that is not deeper."""
     lengths: dict[str, int] = {}
-    name, indent, start, last = "", 0, 0, 0
-    for number, line in enumerate([*code.splitlines(), "end"]):
-        if not line.strip():
-            continue
+    name, indent = "", 0
+    for line in filter(str.strip, code.splitlines()):
         depth = len(line) - len(line.lstrip())
         if name and depth <= indent and not line.lstrip().startswith(")"):
-            lengths[name], name = last - start + 1, ""
+            name = ""
         head = re.match(r"\s*(?:cp?def|def)\b[^=]*?(\w+)\(", line)
         if head and not name:
-            name, indent, start = head[1], depth, number
-        last = number
+            name, indent = head[1], depth
+        if name:
+            lengths[name] = lengths.get(name, 0) + 1
     return lengths
 
 
-@pytest.mark.parametrize("file", [f for f in COMPILED_FILES if f.suffix == ".pyx"], ids=name_of)
-def test_compiled_functions_fit_in_a_glance(file):
-    lengths = compiled_functions(code_of(file.read_text(encoding="utf-8")))
-    assert lengths, "no function was found"
-    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
+def test_compiled_functions_fit_in_a_glance():
+    for file in PYX_FILES:
+        lengths = compiled_functions(code_of(file.read_text(encoding="utf-8")))
+        assert lengths, f"no function was found in {name_of(file)}"
+        assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}, name_of(file)
 
 
-@pytest.mark.parametrize("file", COMPILED_FILES, ids=name_of)
-def test_compiled_code_only_computes(file):
-    code = code_of(file.read_text(encoding="utf-8"))
+def test_compiled_code_only_computes():
     # No libm either: its sin and atan2 differ between machines, and rows must not. sqrt and fabs are exact everywhere.
     banned = r"raise|assert|malloc|calloc|free|numpy|np|sinf?|cosf?|tan|asin|acos|atan2?|exp|log|pow|hypot|cbrt|fma"
-    assert re.findall(rf"(?<![\w.])(?:{banned})\b(?=\s*[(.]|\s+\w)", code) == []
+    pattern = re.compile(rf"(?<![\w.])(?:{banned})\b(?=\s*[(.]|\s+\w)")
+    found = {name_of(file): pattern.findall(code_of(file.read_text(encoding="utf-8"))) for file in COMPILED_FILES}
+    assert {name: words for name, words in found.items() if words} == {}
 
 
-@pytest.mark.parametrize("file", [f for f in COMPILED_FILES if f.suffix == ".pyx"], ids=name_of)
-def test_every_compiled_module_is_built_and_has_a_stub(file):
+def test_every_compiled_module_is_built_and_has_a_stub():
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
-    assert f'"{file.stem}": (' in setup, "name it in setup.py"
-    assert (PACKAGE / "_ext" / f"{file.stem}.pyi").is_file(), "write its stub"
+    assert [file.name for file in PYX_FILES if f'"{file.stem}": (' not in setup] == [], "name it in setup.py"
+    stubs = {file.stem for file in (PACKAGE / "_ext").glob("*.pyi")}
+    assert {file.stem for file in PYX_FILES} == stubs
