@@ -92,7 +92,8 @@ def advance(Tuning tuning, int level, list streams):
     """Filter the rows of up to MAX_LANES streams side by side; the kernels of ``level`` must be available.
 
     Returns -1; or the place of a stream that does not fit, and then no stream was moved on: an array is not C
-    contiguous, of another type or shape, or holds, outside of gaps, NaN or a value beyond LIMIT in gyr or acc. A stream is a tuple:
+    contiguous, of another type or shape, or gyr or acc hold, outside of gaps, NaN or a value beyond LIMIT. A stream
+    is a tuple:
 
     state              (STATE_DOUBLES,)  float64, moved on
     gyr, acc           (n, 3)            float64, rad/s, m/s2

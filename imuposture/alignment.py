@@ -31,7 +31,7 @@ class Counts:
     ----------
     kept : int
         Samples that became rows or helped to interpolate them.
-    lost : int
+    lost, empty : int
         Samples that never came (by the stream's own clock) or came empty; of these, ``empty`` came empty.
     duplicate, reordered : int
         Samples dropped because their tick was there already, or because a later one was (then they count as lost too).

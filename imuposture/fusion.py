@@ -141,7 +141,7 @@ class Parameters:
         ConfigError
             If there is no set of that name.
         """
-        if name not in NAMED:
+        if name not in list(NAMED):
             raise ConfigError(f"there is no parameter set {name!r}; choose {' or '.join(map(repr, NAMED))}")
         return NAMED[name]
 

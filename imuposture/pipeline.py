@@ -36,6 +36,7 @@ from imuposture.metrics import MetricContext, MetricSet
 
 __all__ = ["Config", "Pipeline", "Rows"]
 
+USUAL_HEADING_SD = 3.0  # degrees; what the relative heading settles at (benchmarks/accuracy.py)
 PIECE = 16384  # rows walked at a time: what the stages pass on stays in the cache
 
 
@@ -283,6 +284,7 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         calibrated=calibration.usable,
         neutral_sd_deg=dict.fromkeys(planes, calibration.neutral_sd_deg),
         soft_tissue_sd_deg=config.soft_tissue_sd_deg,
+        facing_sd_deg=min(float(np.hypot(np.rad2deg(calibration.upper.facing_sd), USUAL_HEADING_SD)), 180.0),
         window_s=config.window_s,
     )
 

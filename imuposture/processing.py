@@ -70,8 +70,8 @@ def process(
     SessionError
         If another session stands at ``out``, or it cannot be written.
     """
-    source = _opened(recording, upper, lower)
     config = config or Config()
+    source = _opened(recording, upper, lower, magnetometer=config.magnetometer or samples)
     config = replace(config, placement=config.placement or source.placement)
     borrowed = None if calibration is None else _borrowed(Path(calibration), config)
     facts = _facts(source, config, None if calibration is None else Path(calibration))
@@ -180,12 +180,15 @@ def _opened(
     recording: str | os.PathLike[str] | None,
     upper: str | os.PathLike[str] | None,
     lower: str | os.PathLike[str] | None,
+    *,
+    magnetometer: bool,
 ) -> Recording:
     if recording is not None and (upper is not None or lower is not None):
         raise ConfigError("give either one recording, or the files of the sensors as upper and lower, not both")
     if recording is not None:
-        return open_recording(Path(recording))
-    return open_pair(None if upper is None else Path(upper), None if lower is None else Path(lower))
+        return open_recording(Path(recording), magnetometer=magnetometer)
+    paths = (None if path is None else Path(path) for path in (upper, lower))
+    return open_pair(*paths, magnetometer=magnetometer)
 
 
 def _facts(source: Recording, config: Config, calibration: Path | None) -> dict[str, Any]:
@@ -224,7 +227,8 @@ def _borrowed(path: Path, config: Config) -> Calibration:
             raise CalibrationError(f"{path}: the session holds no calibration; give another one")
         found = Calibration.fromdict(stored, source=str(path))
     else:
-        found = replace(_Walk(open_recording(path), config, None).pipeline.calibration, source=str(path))
+        other = _Walk(open_recording(path, magnetometer=False), config, None)
+        found = replace(other.pipeline.calibration, source=str(path))
     if not found.usable:
         raise CalibrationError(f"{path}: its calibration cannot be used: {' '.join(found.verdicts)}")
     return found

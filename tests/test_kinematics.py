@@ -32,19 +32,19 @@ def block(rotations: list[Rotation]) -> OrientationBlock:
     return OrientationBlock(quat, np.zeros((len(quat), 3)), no, no)
 
 
-def posture(lower: list[Rotation], upper: list[Rotation], delta=0.0, sd=0.0, spread=SURE) -> PostureBlock:
+def posture(lower: list[Rotation], upper: list[Rotation], *, delta=0.0, sd=0.0, spread=SURE) -> PostureBlock:
     rows = len(lower)
     heading = HeadingBlock(np.full(rows, float(delta)), np.full(rows, float(sd)), np.zeros(rows, np.uint8))
     flags = np.zeros(rows, np.uint8)
     return Kinematics(spread).push(np.arange(rows) / 100, block(upper), block(lower), heading, flags)
 
 
-@given(angle, angle, angle, st.floats(-180, 180), st.floats(-40, 40), st.floats(-80, 80))
-def test_cardan_angles_come_back(flexion, lateral, rotation, heading, side, forward):
-    lower = segment(heading, side, forward)
-    rows = posture([lower], [lower * spine(flexion, lateral, rotation)])
+@given(st.tuples(angle, angle, angle), st.tuples(st.floats(-180, 180), st.floats(-40, 40), st.floats(-80, 80)))
+def test_cardan_angles_come_back(spinal, pelvis):
+    lower = segment(*pelvis)
+    rows = posture([lower], [lower * spine(*spinal)])
     found = [rows.flexion_deg[0], rows.lateral_bend_deg[0], rows.axial_rotation_deg[0]]
-    np.testing.assert_allclose(found, [flexion, lateral, rotation], atol=1e-9)
+    np.testing.assert_allclose(found, spinal, atol=1e-9)
 
 
 @given(st.floats(-180, 180), st.floats(-80, 80), st.floats(-170, 170))
@@ -91,7 +91,7 @@ def test_heading_uncertainty_is_the_derivative(flexion, lateral, rotation, forwa
 
 @given(angle, angle, st.floats(-25, 25))
 def test_facing_uncertainty_is_the_derivative(forward, flexion, lateral):
-    """A wrong facing of the upper mounting, with the stance as zero: the upper frame turned about its own Y and back."""
+    """A wrong facing of the upper mounting, the stance being zero: the upper frame turned about its own Y and back."""
     lower = segment(0, 0, forward)
     upper = lower * spine(flexion, lateral, 0)
     small = 1e-5

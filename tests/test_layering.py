@@ -162,7 +162,7 @@ def code_of(source: str) -> str:
 
 
 def compiled_functions(code: str) -> dict[str, int]:
-    """Count the lines of code of each function of a .pyx file, from its head to the next line that is not deeper."""
+    """Count the lines of code in the body of each function of a .pyx file; comments and docstrings are blanked out."""
     lengths: dict[str, int] = {}
     name, indent = "", 0
     for line in filter(str.strip, code.splitlines()):
@@ -173,7 +173,8 @@ def compiled_functions(code: str) -> dict[str, int]:
         if head and not name:
             name, indent = head[1], depth
         if name:
-            lengths[name] = lengths.get(name, 0) + 1
+            # The count starts anew where the head ends, which may take several lines.
+            lengths[name] = 0 if depth <= indent else lengths.get(name, 0) + 1
     return lengths
 
 

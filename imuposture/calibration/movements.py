@@ -31,7 +31,8 @@ class Frames:
 
     Attributes
     ----------
-    start : (m,) int, first row of each frame; ``rows`` a frame
+    start : (m,) int, first row of each frame
+    rows : int, rows of a frame
     time_s : (m,) float64, s, session time of that row
     upper_acc, upper_gyr, lower_acc, lower_gyr : (m, 3), sensor frame; NaN where any row was a gap
     """
@@ -108,8 +109,8 @@ def stance(frames: Frames, first: int, last: int) -> Stance:
         rows = values[first:last]
         return mean(rows[~np.isnan(rows[:, 0])])
 
-    ups = [unit(average(acc)) for acc in (frames.upper_acc, frames.lower_acc)]
-    return Stance(first, last, *ups, average(frames.upper_gyr), average(frames.lower_gyr))
+    upper_up, lower_up = (unit(average(acc)) for acc in (frames.upper_acc, frames.lower_acc))
+    return Stance(first, last, upper_up, lower_up, average(frames.upper_gyr), average(frames.lower_gyr))
 
 
 def stances(frames: Frames) -> list[Stance]:

@@ -72,7 +72,8 @@ def _opened(file: SourceFile, preamble: dict[str, str], settings: Settings) -> O
     acc, gyr, mag = _triple("Acc"), _triple("Gyr"), _triple("Mag")
     for name in (*acc, *gyr):
         _refuse_without(file.path, header, name)
-    columns = SensorColumns(file.role, acc, gyr, mag if set(mag) <= set(header.names) else None)
+    wanted = settings.magnetometer and set(mag) <= set(header.names)
+    columns = SensorColumns(file.role, acc, gyr, mag if wanted else None)
     layout = Layout(TIME, MICROSECONDS, (columns,))
     rate = _RATE.search(preamble.get("outputrate", ""))
     return open_file(

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from imuposture._blocks import ROLES, Role
@@ -48,21 +49,24 @@ def _opened(file: SourceFile, settings: Settings) -> OpenFile:
         # Loading it takes as long as reading ten minutes of CSV.
         from imuposture.acquisition.readers.parquet_table import ParquetTable, column_names
 
-        layout = _layout(file, column_names(file.path), "")
+        layout = _layout(file, column_names(file.path), "", settings)
         table = ParquetTable(file.path, layout.columns())
     else:
         header = parse_header(file.path, file.head)
-        layout = _layout(file, header.names, f", line {header.line}")
+        layout = _layout(file, header.names, f", line {header.line}", settings)
         table = CsvTable(file.path, header, layout.columns())
     return open_file(FileRows(table, layout), settings, SENSOR)
 
 
-def _layout(file: SourceFile, names: Sequence[str], where: str) -> Layout:
+def _layout(file: SourceFile, names: Sequence[str], where: str, settings: Settings) -> Layout:
     """Find the plain columns among ``names``."""
     prefixes = _prefixes(file, names, where)
     if TIME not in names:
         raise _missing(file.path, where, TIME, names)
-    return Layout(TIME, SECONDS, tuple(_sensor(file.path, where, role, p, names) for role, p in prefixes.items()))
+    sensors = [_sensor(file.path, where, role, prefix, names) for role, prefix in prefixes.items()]
+    if not settings.magnetometer:
+        sensors = [replace(sensor, mag=None) for sensor in sensors]
+    return Layout(TIME, SECONDS, tuple(sensors))
 
 
 def _prefixes(file: SourceFile, names: Sequence[str], where: str) -> dict[Role, str]:

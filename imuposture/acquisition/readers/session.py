@@ -30,7 +30,13 @@ class SessionReader:
         return (path / MANIFEST).is_file()
 
     def open(self, files: Sequence[SourceFile], _settings: Settings) -> Recording:
-        """Open the samples of a session or, where it keeps none, the files it was made from."""
+        """Open the samples of a session or, where it keeps none, the files it was made from.
+
+        Raises
+        ------
+        RecordingError
+            If it is damaged, or the files it was made from are gone or changed.
+        """
         folder = files[0].path
         if files[0].role is not None:
             raise RecordingError(f"{safe_text(folder)}: a session, not one sensor's file; give it as the input itself")

@@ -22,7 +22,10 @@ _KEYS = ("rate_hz", "units", "placement", "start", "calibration", "recording")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the wearer or examiner says about a recording; None where nothing was said."""
+    """What the wearer or examiner says about a recording; None where nothing was said.
+
+    ``magnetometer`` comes from the caller: False leaves the columns of the magnetometers unread.
+    """
 
     path: Path | None = None
     rate_hz: float | None = None
@@ -32,6 +35,7 @@ class Settings:
     start: datetime | None = None
     windows: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    magnetometer: bool = True
 
 
 def settings_beside(path: Path) -> Settings:

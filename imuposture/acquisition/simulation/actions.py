@@ -90,7 +90,13 @@ def sit(
     axial_rotation: float = 0.0,
     move: float = 2.0,
 ) -> Action:
-    """Sit; ``slouch`` from 0 (upright) to 1 (round), ``lateral_bend`` and ``axial_rotation`` in degrees, right +."""
+    """Sit; ``slouch`` from 0 (upright) to 1 (round), ``lateral_bend`` and ``axial_rotation`` in degrees, right +.
+
+    Raises
+    ------
+    ConfigError
+        If a value makes no sense.
+    """
     _check("seconds", seconds)
     if not 0.0 <= slouch <= 1.0:
         raise ConfigError(f"slouch must lie between 0 (upright) and 1 (round), got {slouch:g}")
@@ -125,7 +131,13 @@ def lean(
 
 
 def lie(seconds: float, on: Literal["supine", "prone", "right", "left"] = "supine", *, move: float = 4.0) -> Action:
-    """Lie on the back, the belly or a side."""
+    """Lie on the back, the belly or a side.
+
+    Raises
+    ------
+    ConfigError
+        If a value makes no sense.
+    """
     _check("seconds", seconds)
     if on not in LYING:
         raise ConfigError(f"lie on one of {', '.join(LYING)}, got {on!r}")

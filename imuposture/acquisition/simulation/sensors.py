@@ -40,7 +40,9 @@ class SensorModel:
     scale_error : float
         sd of the scale error of each axis of both, as a share.
     gyr_full_scale_dps, acc_full_scale_g : float
-        Readings are clipped at this; with ``quantised`` they are multiples of 1/32768 of it.
+        Readings are clipped at this.
+    quantised : bool
+        Readings are multiples of 1/32768 of the full scale.
     soft_tissue_deg : float
         sd an axis of the personal turn of the sensor on its segment at 45 degrees of posture; none in neutral.
     wobble_deg, wobble_hz : float

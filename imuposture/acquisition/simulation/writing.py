@@ -34,7 +34,13 @@ DOT_WRAP = 2**32  # SampleTimeFine is an unsigned 32-bit counter of microseconds
 
 
 def write_plain(simulation: "Simulation", path: Path, format: str | None, *, windows: bool, decimals: int) -> Path:
-    """Write the table and its TOML; see `Simulation.write`."""
+    """Write the table and its TOML; see `Simulation.write`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format.
+    """
     kind = format or path.suffix.lstrip(".")
     if kind not in ("csv", "parquet"):
         raise ConfigError(f"format must be 'csv' or 'parquet', got {kind!r}; name it, or end the path in .csv")

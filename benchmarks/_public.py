@@ -1,0 +1,214 @@
+"""Other people's recordings: BROAD, the Song rig, Pearl's gait, and two without any truth.
+
+They are read where they lie, ``../shared/data`` beside the repository, and never copied into it; what they are, their
+licences and anchors stand in the README there.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _scores import (
+    HingeScore,
+    OrientationScore,
+    RelativeScore,
+    apart_deg,
+    hinge_score,
+    orientation_score,
+    relative_score,
+    rotation,
+)
+from scipy.spatial.transform import Rotation
+from vqf import VQF
+
+import imuposture as ip
+from imuposture._blocks import FloatArray, OrientationBlock, PairBlock, SensorRows
+from imuposture.filtering import LowPass
+from imuposture.fusion import Fusion
+from imuposture.heading import Heading
+from imuposture.pipeline import Config
+
+__all__ = ["DATA", "Trial", "broad", "pearl", "smoke", "song", "trials"]
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SAME_DEG = 1e-6  # parameters="vqf" reproduces the vqf package within this
+BROAD_METHODS = ("ours default 9", "ours vqf 9", "vqf 9", "ours default 6", "ours vqf 6", "vqf 6")
+
+
+class Trial:
+    """A table of the collection: columns by name, triples and quaternions by their prefix."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem
+        self._table = pq.read_table(path)
+        self.rate = 1.0 / float(np.median(np.diff(self.column("t"))))
+
+    def column(self, name: str) -> FloatArray:
+        values: FloatArray = self._table[name].to_numpy().astype(np.float64)
+        return values
+
+    def rows(self, prefix: str, axes: str = "xyz") -> FloatArray:
+        return np.stack([self.column(f"{prefix}{axis}") for axis in axes], axis=1)
+
+
+def trials(folder: str, count: int | None = None) -> Iterator[Trial]:
+    """Yield the trials of a folder of the collection, all or the first ones."""
+    for path in sorted((DATA / folder).glob("*.parquet"))[:count]:
+        yield Trial(path)
+
+
+def _flags(gyr: FloatArray) -> np.ndarray:
+    return np.zeros(len(gyr), np.uint8)
+
+
+def _fused(trial: Trial, sensor: str, parameters: str, magnetic: bool = False) -> OrientationBlock:
+    gyr, acc = trial.rows(f"{sensor}_gyr_"), trial.rows(f"{sensor}_acc_")
+    mag = trial.rows(f"{sensor}_mag_") if magnetic else None
+    return Fusion(trial.rate, parameters, magnetic).push(SensorRows(acc, gyr, mag, _flags(gyr)))
+
+
+def _vqf(trial: Trial, sensor: str, magnetic: bool = False) -> dict[str, np.ndarray]:
+    rows = [np.ascontiguousarray(trial.rows(f"{sensor}_{kind}_")) for kind in ("gyr", "acc", "mag")[: 2 + magnetic]]
+    found: dict[str, np.ndarray] = VQF(1.0 / trial.rate).updateBatch(*rows)
+    return found
+
+
+def broad(count: int | None = None) -> bool:
+    """Print the scores of BROAD; return whether ``parameters="vqf"`` is vqf."""
+    print(
+        "BROAD: orientation of one sensor against optical truth, RMSE in degrees over the rows in motion. 6-axis: total "
+        "and heading\nafter removing one constant heading. apart: largest difference between ours with the parameters "
+        "of vqf, and vqf."
+    )
+    print(f"{'':42}" + "".join(f"{method:>24}" for method in BROAD_METHODS) + "   apart 9 / 6, rest differs")
+    print(f"{'':42}" + f"{'total head incl':>24}" * len(BROAD_METHODS))
+    scores, good = [], True
+    for trial in trials("broad", count):
+        row, apart, rest = _broad_trial(trial)
+        good &= max(apart) <= SAME_DEG and not rest
+        scores.append(row)
+        print(f"{trial.name:42}{_broad_line(row)}   {apart[0]:.0e} / {apart[1]:.0e}, {rest} rows", flush=True)
+    mean = [OrientationScore(*np.mean([row[k] for row in scores], axis=0)) for k in range(len(BROAD_METHODS))]
+    print(f"{f'mean of {len(scores)}':42}{_broad_line(mean)}")
+    drift = ", ".join(f"{m} {s.drift_deg_min:.2f}" for m, s in zip(BROAD_METHODS[3:], mean[3:], strict=True))
+    print(f"heading drift, deg/min: {drift}")
+    print(f'goal: parameters="vqf" within {SAME_DEG:g} deg of vqf, rest equal: {"reached" if good else "MISSED"}')
+    return good
+
+
+def _broad_trial(trial: Trial) -> tuple[list[OrientationScore], tuple[float, float], int]:
+    """Return the scores by method, how far ours("vqf") and vqf are apart (9-axis, 6-axis), and unequal rest flags."""
+    theirs = _vqf(trial, "imu", magnetic=True)
+    mine = {(p, m): _fused(trial, "imu", p, m) for p in ("default", "vqf") for m in (True, False)}
+    nine = [mine["default", True].quat, mine["vqf", True].quat, theirs["quat9D"]]
+    six = [mine["default", False].quat, mine["vqf", False].quat, theirs["quat6D"]]
+    truth, moving = trial.rows("imu_ref_q", "wxyz"), trial.column("movement") > 0.5
+    scores = [orientation_score(quat, truth, moving, trial.rate) for quat in (*nine, *six)]
+    apart = float(apart_deg(nine[1], nine[2]).max()), float(apart_deg(six[1], six[2]).max())
+    return scores, apart, int(np.count_nonzero(mine["vqf", False].rest != theirs["restDetected"]))
+
+
+def _broad_line(scores: Sequence[OrientationScore]) -> str:
+    nine = [(s.total, s.heading, s.inclination) for s in scores[:3]]
+    six = [(s.aligned_total, s.aligned_heading, s.inclination) for s in scores[3:]]
+    return "".join(f"{t:12.2f}{h:6.2f}{i:6.2f}" for t, h, i in (*nine, *six))
+
+
+def song(count: int | None = None) -> bool:
+    """Print the scores of two cheap 6-axis chips on a shaft, without a magnetometer and without any rest."""
+    print(
+        "SONG RIG: angle between two sensors against a shaft encoder, RMSE in degrees, first minute / all 25 minutes.\n"
+        "with heading: our stage for the relative heading on top; made for two segments that bend together, and here one "
+        "stands still."
+    )
+    print(f"{'':16}{'ours':>16}{'with heading':>18}{'vqf':>16}   reported heading sd at the end")
+    for trial in trials("song_two_imu_encoder", count):
+        encoder, gyr = trial.column("encoder_deg"), trial.rows("child_gyr_")
+        alone = [_fused(trial, sensor, "default").quat for sensor in ("parent", "child")]
+        *related, sd = _related(trial, "parent", "child")
+        theirs = [_vqf(trial, sensor)["quat6D"] for sensor in ("parent", "child")]
+        scores: list[HingeScore] = [hinge_score(*pair, encoder, gyr) for pair in (alone, related, theirs)]
+        cells = (f"{score.first_minute:.1f} / {score.whole:.1f}" for score in scores)
+        print("{:16}{:>16}{:>18}{:>16}   {:.0f}".format(trial.name, *cells, sd), flush=True)
+    return True
+
+
+def _related(trial: Trial, parent: str, child: str) -> tuple[FloatArray, FloatArray, float]:
+    """Run our relative heading on two sensors; return both orientations and the final standard deviation, degrees.
+
+    Any frame whose Y is up at the start serves as a segment frame.
+    """
+    rows, turns = [], []
+    for sensor in (child, parent):
+        gyr, acc = trial.rows(f"{sensor}_gyr_"), trial.rows(f"{sensor}_acc_")
+        up = acc[: round(trial.rate)].mean(axis=0)
+        turn, _ = Rotation.align_vectors([0.0, 1.0, 0.0], up)
+        turns.append(turn)
+        rows.append(SensorRows(turn.apply(acc), turn.apply(gyr), None, _flags(gyr)))
+    upper, lower = (Fusion(trial.rate).push(one) for one in rows)
+    pair = PairBlock(np.arange(len(gyr)) / trial.rate, *rows)
+    smooth = LowPass(Config().smoothing_hz, trial.rate).push(np.hstack([rows[0].gyr, rows[1].gyr]), _flags(gyr))
+    heading = Heading(trial.rate).push(pair, smooth, upper, lower)
+    turned = Rotation.from_rotvec(np.outer(heading.delta, [0.0, 0.0, 1.0])) * rotation(upper.quat) * turns[0]
+    still = rotation(lower.quat) * turns[1]
+    quats = [q.as_quat(scalar_first=True) for q in (still, turned)]
+    return quats[0], quats[1], float(np.degrees(heading.sd[-1]))
+
+
+def pearl(count: int | None = None) -> bool:
+    """Print how torso against pelvis in gait differs from what the vendor's 9-axis filter says."""
+    print(
+        "PEARL GAIT: torso against pelvis, RMS difference in degrees to the vendor's 9-axis filter, which is no truth: "
+        "total, axial, tilt.\nThe torso accelerometers read 10.8 to 11.7 m/s2 at rest; the field is near a treadmill."
+    )
+    methods = ("ours 6-axis", "vqf 6-axis", "ours 9-axis", "vqf 9-axis")
+    scores = []
+    for trial in trials("pearl_gait", count):
+        pairs = [
+            [_fused(trial, sensor, "default").quat for sensor in ("pelvis", "torso")],
+            [_vqf(trial, sensor)["quat6D"] for sensor in ("pelvis", "torso")],
+            [_fused(trial, sensor, "default", magnetic=True).quat for sensor in ("pelvis", "torso")],
+            [_vqf(trial, sensor, magnetic=True)["quat9D"] for sensor in ("pelvis", "torso")],
+        ]
+        vendor = [trial.rows(f"{sensor}_ref_q", "wxyz") for sensor in ("pelvis", "torso")]
+        scores.append([relative_score(*pair, *vendor, trial.rate) for pair in pairs])
+    for k, method in enumerate(methods):
+        mean = RelativeScore(*np.mean([row[k] for row in scores], axis=0))
+        print(f"{method:14}{mean.total:8.2f}{mean.axial:8.2f}{mean.tilt:8.2f}   mean of {len(scores)} trials")
+    return True
+
+
+def smoke(count: int | None = None) -> bool:
+    """Process real recordings without truth from end to end, and print what came of them."""
+    print("SMOKE: real recordings without truth, processed from end to end")
+    for trial in trials("qmt_full_body", count):
+        _process(trial, {"upper": "upper_back", "lower": "lower_back"})
+    for trial in trials("mobgap_lowerback", count):
+        _process(trial, {"lower": "lowerback" if "lowerback" in _sensors(trial) else _sensors(trial)[0]})
+    return True
+
+
+def _sensors(trial: Trial) -> list[str]:
+    return sorted({name.removesuffix("_acc_x") for name in trial._table.column_names if name.endswith("_acc_x")})
+
+
+def _process(trial: Trial, sensors: dict[str, str]) -> None:
+    columns = {"time_s": trial.column("t")}
+    for role, sensor in sensors.items():
+        for kind in ("acc", "gyr"):
+            columns |= {f"{role}_{kind}_{axis}": trial.column(f"{sensor}_{kind}_{axis}") for axis in "xyz"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recording.parquet"
+        pq.write_table(pa.table(columns), path)
+        result = ip.process(path)
+    lean = result.posture["trunk_inclination_deg"].to_numpy()
+    known = np.isfinite(result.posture["flexion_deg"].to_numpy().astype(np.float64)).mean()
+    print(
+        f"{trial.name:40}{result.posture.num_rows:8} rows, {known:4.0%} with spinal angles, trunk inclination "
+        f"{np.nanpercentile(lean, 5):.1f} to {np.nanpercentile(lean, 95):.1f} deg (p5, p95), {result.events.num_rows} "
+        f"events; {' '.join(result.manifest['calibration']['verdicts'])[:120]}",
+        flush=True,
+    )

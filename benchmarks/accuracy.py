@@ -1,0 +1,106 @@
+"""Accuracy: simulated truth and public data, with vqf beside it in the same run.
+
+Run ``python benchmarks/accuracy.py [--only simulated,broad,song,pearl,smoke] [--seeds N] [--minutes N]``; exit code 1 if
+a goal is missed. The public data are looked for in ``../shared/data`` beside the repository, and left out where absent.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from _public import DATA, broad, pearl, smoke, song
+from _scores import PLANES, PlaneScore, SpineErrors, rms, spine_score
+from _simulated import SCENARIOS, SETTLED_S, Outcome, Scenario, outcomes
+
+SCRIPTS = ("mixed_work", "one_sided")
+RMSE_GOAL = (1.5, 4.0, 6.0)  # degrees, flexion, lateral bend, axial rotation
+MEAN_GOAL = 3.0  # degrees: a one-sided worker's mean rotation
+COVERAGE_GOAL = (0.68 - 0.15, 0.68 + 0.15)  # share of rows within one reported standard deviation
+
+
+def simulated(seeds: int, minutes: float, scenarios: Sequence[Scenario] = SCENARIOS) -> bool:
+    """Print the table of simulated work; return whether every goal was reached."""
+    print(
+        f"SIMULATED: {seeds} recordings of {minutes:g} min each, degrees; errors counted from the neutral stance; the "
+        f"first {SETTLED_S:g} s (calibration) not scored.\nmean: over recordings, in brackets the worst recording; 1 sd, "
+        "2 sd: share of rows within the reported standard deviation (68 %, 95 % wanted); heading: error of the relative "
+        "heading.\nvqf: each sensor alone, 6-axis, in the segment frames we found, with the true heading in the stance."
+    )
+    good = True
+    for scenario in scenarios:
+        for script in SCRIPTS:
+            with tempfile.TemporaryDirectory() as folder:
+                found = list(outcomes(scenario, script, range(seeds), minutes, Path(folder)))
+            good &= _print_outcomes(scenario, script, found) or not scenario.goal
+    return good
+
+
+def _print_outcomes(scenario: Scenario, script: str, found: list[Outcome]) -> bool:
+    mine, theirs = [one.ours for one in found], [one.vqf for one in found if one.vqf is not None]
+    truth = np.mean([one.truth_mean_deg for one in found], axis=0)
+    print(
+        f"\n{scenario.name}; {script}: heading RMSE {_heading(mine):.2f} (vqf {_heading(theirs):.2f}); calibration "
+        f"usable in {sum(one.usable for one in found)} of {len(found)}"
+    )
+    print(
+        f"{'':16}{'truth':>7}{'RMSE':>7}{'p95':>7}{'mean':>8}{'(worst)':>9}{'1 sd':>7}{'2 sd':>7}{'missing':>9}"
+        f"{'vqf RMSE':>11}{'p95':>7}{'mean':>7}   {'goals' if scenario.goal else 'goals of the first scenario'}"
+    )
+    good = True
+    for plane, name in enumerate(PLANES):
+        score = spine_score(mine, plane)
+        other = spine_score(theirs, plane) if theirs else PlaneScore(*[float("nan")] * 7)
+        marks = list(_marks(score, plane, script))
+        good &= all(reached for _, reached in marks)
+        print(
+            f"{name:16}{truth[plane]:7.1f}{score.rmse:7.2f}{score.p95:7.2f}{score.mean:8.2f}"
+            f"{f'({score.worst_mean:.2f})':>9}{score.within_1_sd:7.0%}{score.within_2_sd:7.0%}{score.missing:9.1%}"
+            f"{other.rmse:11.2f}{other.p95:7.2f}{other.mean:7.2f}   "
+            + ", ".join(f"{text} {'ok' if reached else 'MISSED'}" for text, reached in marks)
+        )
+    return good
+
+
+def _marks(score: PlaneScore, plane: int, script: str) -> list[tuple[str, bool]]:
+    low, high = COVERAGE_GOAL
+    marks = [
+        (f"RMSE <= {RMSE_GOAL[plane]:g}", score.rmse <= RMSE_GOAL[plane]),
+        (f"1 sd {low:.0%}-{high:.0%}", low <= score.within_1_sd <= high),
+    ]
+    if script == "one_sided" and PLANES[plane] == "axial_rotation":
+        marks.append((f"|mean| <= {MEAN_GOAL:g} in each", abs(score.worst_mean) <= MEAN_GOAL))
+    return marks
+
+
+def _heading(recordings: list[SpineErrors]) -> float:
+    errors = np.concatenate([one.heading_deg for one in recordings]) if recordings else np.empty(0)
+    errors = errors[np.isfinite(errors)]
+    return rms(errors) if len(errors) else float("nan")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    sections: dict[str, Callable[[], bool]] = {"broad": broad, "song": song, "pearl": pearl, "smoke": smoke}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(["simulated", *sections]), help="sections, with commas between them")
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    options = parser.parse_args(arguments)
+    sections["simulated"] = partial(simulated, options.seeds, options.minutes)
+    wanted = options.only.split(",")
+    if unknown := sorted(set(wanted) - set(sections)):
+        parser.error(f"there is no section {unknown[0]!r}; choose from {', '.join(sections)}")
+    good = True
+    for section in wanted:
+        if section != "simulated" and not DATA.is_dir():
+            print(f"{section.upper()}: left out, there is no ../shared/data beside the repository\n")
+            continue
+        good &= sections[section]()
+        print()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
