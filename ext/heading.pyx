@@ -19,7 +19,7 @@ cdef extern from "pair_filter.h" nogil:
         const double **smooth,
         const double **bias,
         double magnetic,
-        int known,
+        int stance,
     ) noexcept
     int pf_state(const pair_filter *f) noexcept
 
@@ -60,7 +60,7 @@ cdef class PairFilter:
         const double[:, ::1] upper_bias,
         const double[:, ::1] lower_bias,
         const double[::1] magnetic,
-        const unsigned char[::1] known,
+        const unsigned char[::1] stance,
         double[::1] delta,
         double[::1] sd,
         unsigned char[::1] state,
@@ -68,7 +68,7 @@ cdef class PairFilter:
         """Write heading and standard deviation, rad, and the state of the next rows.
 
         quat (n, 4), gyr (n, 3), bias (n, 3) of each sensor; smooth (n, 6): low-passed rates, upper then lower; NaN in
-        any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; known (n,): 1 in the neutral stance, 2 in the calibration's own bends.
+        any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; stance (n,): 1 in a neutral stance.
         """
         cdef Py_ssize_t row
         cdef const double *quat[2]
@@ -85,7 +85,7 @@ cdef class PairFilter:
                 gyr[0], gyr[1] = &upper_gyr[row, 0], &lower_gyr[row, 0]
                 low[0], low[1] = &smooth[row, 0], &smooth[row, 3]
                 bias[0], bias[1] = &upper_bias[row, 0], &lower_bias[row, 0]
-                pf_row(&self.state, &self.settings, quat, gyr, low, bias, magnetic[row], known[row])
+                pf_row(&self.state, &self.settings, quat, gyr, low, bias, magnetic[row], stance[row])
                 delta[row] = self.state.x[0] + self.state.correction
                 sd[row] = sqrt(self.state.p[0][0])
                 state[row] = pf_state(&self.state)

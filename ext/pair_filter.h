@@ -25,7 +25,6 @@
  * magnetic headings are off by (iron near the sensors; the field of the place). */
 enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, MAGNETIC, STATES };
 enum { UPPER, LOWER };
-enum { KNOWN_NOTHING, KNOWN_STANCE, KNOWN_BENDS }; /* what the calibration knows of a row */
 enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
 
 typedef struct {
@@ -74,7 +73,7 @@ typedef struct {
     double correction;                    /* rad still to be handed to the rows */
     double since_stance, since_hold, since_bend; /* s */
     /* sums over a step: vertical, rate and twist; levelled rates of both as complex numbers */
-    double up[2][3], gyr[2][3], twist_cos, twist_sin, stance_rows, told_rows;
+    double up[2][3], gyr[2][3], twist_cos, twist_sin, stance_rows;
     double cross_re, cross_im, power[2], forward, side, magnetic_cos, magnetic_sin;
     pair_hold hold, earlier, earliest; /* the hold that is open, as it is now and was one and two steps ago */
     double settling;                   /* steps until the next hold may begin */
@@ -298,7 +297,6 @@ static void pf_close_bend(pair_filter *f, const pair_settings *c) {
 static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
     double joint = sqrt(f->power[UPPER] * f->power[LOWER]), rows = c->step_rows;
     double strength = sqrt(f->cross_re * f->cross_re + f->cross_im * f->cross_im);
-    /* The calibration's own bends say nothing new: the mountings were made of them. */
     int bending = joint > rows * pf_square(c->bend_rate) && strength > c->bend_coherence * joint;
     if (bending) {
         f->bend_s += dt;
@@ -312,7 +310,7 @@ static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
 }
 
 static void pf_clear_step(pair_filter *f) {
-    f->rows = f->twist_cos = f->twist_sin = f->stance_rows = f->told_rows = f->cross_re = f->cross_im = f->forward = f->side = 0.0;
+    f->rows = f->twist_cos = f->twist_sin = f->stance_rows = f->cross_re = f->cross_im = f->forward = f->side = 0.0;
     f->magnetic_cos = f->magnetic_sin = 0.0;
     memset(f->up, 0, sizeof f->up);
     memset(f->gyr, 0, sizeof f->gyr);
@@ -359,9 +357,9 @@ static void pf_anchor(pair_filter *f, const pair_settings *c, double twist_now, 
 }
 
 /* One row of both sensors. quat (4) segment -> earth, gyr and smooth (3) rad/s segment frame, bias (3) that was subtracted;
- * magnetic: delta by the magnetometers, rad, or NaN; known: what the calibration knows of it. */
+ * magnetic: delta by the magnetometers, rad, or NaN; stance: it belongs to a neutral stance. */
 static void pf_row(pair_filter *f, const pair_settings *c, const double *const quat[2], const double *const gyr[2],
-                   const double *const smooth[2], const double *const bias[2], double magnetic, int known) {
+                   const double *const smooth[2], const double *const bias[2], double magnetic, int stance) {
     double r[9], up[2][3], facing[2][2], level[2][2], drift[2];
     for (int s = 0; s < 2; s++) {
         spatial_matrix(quat[s], r);
@@ -409,8 +407,7 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
         f->magnetic_cos += apart_cos;
         f->magnetic_sin += apart_sin;
     }
-    f->stance_rows += known == KNOWN_STANCE ? 1.0 : 0.0;
-    f->told_rows += known == KNOWN_BENDS ? 1.0 : 0.0;
+    f->stance_rows += stance ? 1.0 : 0.0;
     f->rows += 1.0;
     if (f->rows >= c->step_rows) pf_step(f, c);
 }

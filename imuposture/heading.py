@@ -8,7 +8,7 @@ both segments turn about one axis. Nothing in it says that a wearer is straight 
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -75,24 +75,24 @@ class HeadingSettings:
 
     initial_sd_deg: float = 15.0
     bias_sd_dps: float = 1.0
-    bias_walk_dps: float = 0.003
-    delta_walk_deg: float = 0.06
+    bias_walk_dps: float = 0.0025
+    delta_walk_deg: float = 0.03
     stance_sd_deg: float = 1.5
     hold_tilt_deg: float = 1.5
     hold_turn_deg: float = 2.0
     hold_twist_deg: float = 1.0
     hold_tilt_sd_deg: float = 0.4
-    hold_common_sd_deg: float = 0.6
-    hold_relative_sd_deg: float = 0.35
+    hold_common_sd_deg: float = 0.45
+    hold_relative_sd_deg: float = 0.28
     hold_sway_sd_deg: float = 0.3
     hold_shortest_s: float = 3.0
     hold_longest_s: float = 30.0
     bend_rate_dps: float = 10.0
     bend_coherence: float = 0.92
-    bend_sd_deg: float = 9.0
+    bend_sd_deg: float = 6.5
     bend_longest_s: float = 3.0
-    coupling_sd_deg: float = 2.0
-    coupling_walk_deg: float = 0.03
+    coupling_sd_deg: float = 1.2
+    coupling_walk_deg: float = 0.025
     limit_deg: float = 50.0
     limit_sd_deg: float = 8.0
     magnetic_sd_deg: float = 20.0
@@ -117,11 +117,13 @@ class Heading:
     rate_hz : float
         Rate of the rows.
     settings : HeadingSettings
-    stances, told : sequence of (start, end)
-        s of session time in which the wearer stood neutrally, and in which the calibration's own bends are: these say
-        nothing new, because the mountings were made of them.
+    stances : sequence of (start, end)
+        s of session time in which the wearer stood neutrally, from the calibration.
     facing_sd : float
         rad; what the facings of the two mountings may differ from each other, from the calibration.
+    neutral_sd : float
+        rad; how well the wearer returns to the neutral stance. Matters where there are several stances: their mean is
+        zero, and each differs from it; a single one is zero by definition.
 
     Raises
     ------
@@ -134,13 +136,19 @@ class Heading:
         rate_hz: float,
         settings: HeadingSettings | None = None,
         stances: Sequence[tuple[float, float]] = (),
-        told: Sequence[tuple[float, float]] = (),
+        *,
         facing_sd: float = 0.1,
+        neutral_sd: float = 0.0,
     ) -> None:
         if not 0 < rate_hz < np.inf:
             raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
-        self._windows = [(window, 2) for window in told] + [(window, 1) for window in stances]
-        members = _members(settings or HeadingSettings(), rate_hz)
+        self._stances = tuple(stances)
+        settings = settings or HeadingSettings()
+        if len(stances) > 1:
+            steps = float(np.median([end - start for start, end in stances])) / STEP_S
+            apart = float(np.rad2deg(neutral_sd)) * float(np.sqrt(max(steps, 1.0)))
+            settings = replace(settings, stance_sd_deg=max(settings.stance_sd_deg, apart))
+        members = _members(settings, rate_hz)
         self._filter = _ext.PairFilter(np.append(members, facing_sd))
 
     def push(
@@ -171,9 +179,9 @@ class Heading:
         """
         rows = len(pair)
         delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
-        known = np.zeros(rows, np.uint8)
-        for (start, end), what in self._windows:
-            known[(pair.time_s >= start) & (pair.time_s < end)] = what
+        stance = np.zeros(rows, np.uint8)
+        for start, end in self._stances:
+            stance[(pair.time_s >= start) & (pair.time_s < end)] = 1
         self._filter.push(
             upper.quat,
             lower.quat,
@@ -183,7 +191,7 @@ class Heading:
             upper.bias,
             lower.bias,
             np.full(rows, np.nan) if magnetic is None else magnetic,
-            known,
+            stance,
             delta,
             sd,
             state,

@@ -82,8 +82,8 @@ class Config:
     gap_limit_s: float = 0.1
     calibration_search_s: float = 1800.0
     smoothing_hz: float = 3.0
-    tilt_sd_deg: float = 0.25
-    soft_tissue_sd_deg: float = 0.5
+    tilt_sd_deg: float = 0.2
+    soft_tissue_sd_deg: float = 0.45
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
     placement: str | None = None
@@ -181,7 +181,11 @@ class Pipeline:
         self.filtering = LowPass(min(config.smoothing_hz, 0.4 * rate), rate)
         self._fusions = [Fusion(rate, config.parameters, magnetometer) for _ in self._roles]
         self.heading = Heading(
-            rate, config.heading, calibration.stances(), calibration.bends(), calibration.facing_difference_sd()
+            rate,
+            config.heading,
+            calibration.stances(),
+            facing_sd=calibration.facing_difference_sd(),
+            neutral_sd=float(np.deg2rad(calibration.return_sd_deg)),
         )
         self.kinematics = Kinematics(_spread(calibration, config))
         self.metrics = MetricSet(_context(calibration, config, rate), config.metrics)

@@ -15,7 +15,7 @@ class PairFilter:
         upper_bias: FloatArray,
         lower_bias: FloatArray,
         magnetic: FloatArray,
-        known: FlagArray,
+        stance: FlagArray,
         delta: FloatArray,
         sd: FloatArray,
         state: FlagArray,

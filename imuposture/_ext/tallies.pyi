@@ -13,6 +13,7 @@ def add(
     dead_band: float,
     width: float,
     sums: FloatArray,
+    running: FloatArray,
     counts: NDArray[np.int64],
     bins: NDArray[np.int64],
 ) -> None: ...

@@ -21,6 +21,7 @@ __all__ = ["calibrate"]
 
 LOOK_AHEAD_S = 90.0  # forward bends are looked for this long after a stance, side bends this long after them
 PAUSE_S = 10.0  # bends further apart belong to different sets
+SAME_STANCE = 8.0  # degrees of inclination between two neutral stances of a person, at most
 SMALLEST_FORWARD, SMALLEST_SIDE = 20.0, 9.0  # degrees of the upper sensor
 SMALLEST_OWN = 5.0  # degrees; a sensor that hardly tilts in a side bend says nothing about its facing
 ASSUMED_NEUTRAL_SD = 2.0  # degrees; people return to their stance within about this
@@ -76,16 +77,7 @@ def calibrate(pair: PairBlock, rate_hz: float, windows: Mapping[str, Sequence[Wi
 
 def _named(pair: PairBlock, frames: Frames, windows: Mapping[str, tuple[Window, ...]]) -> _Movements:
     """Take the movements from the windows that the recording names."""
-    stretches = [stance(frames, *_span(frames, window, "neutral")) for window in windows["neutral"]]
-    first = stretches[0]
-    neutral = Stance(
-        first.first,
-        first.last,
-        unit(mean([s.upper_up for s in stretches])),
-        unit(mean([s.lower_up for s in stretches])),
-        mean([s.upper_rate for s in stretches]),
-        mean([s.lower_rate for s in stretches]),
-    )
+    neutral = _together([stance(frames, *_span(frames, window, "neutral")) for window in windows["neutral"]])
     if "flexion" not in windows:
         found = _after(pair, frames, neutral)
         return _Movements(neutral, dict(windows), *(found or ([], [])), found=False)
@@ -107,15 +99,46 @@ def _found(pair: PairBlock, frames: Frames, windows: Mapping[str, tuple[Window, 
     still = stances(frames)[:MOST_STANCES]
     sets = [(neutral, found) for neutral in still if (found := _after(pair, frames, neutral))]
     largest = max((median([bend.upper_deg for bend in found[0]]) for _, found in sets), default=0.0)
-    for neutral, found in sets:
+    for first, found in sets:
         if median([bend.upper_deg for bend in found[0]]) >= 0.7 * largest:
-            return _Movements(neutral, _windows(frames, neutral, found, windows), *found, found=True)
+            again = _returns(first, found, still)
+            neutral = _together(again)
+            found = _after(pair, frames, neutral) or found  # noqa: PLW2901 (the same set, seen from the mean stance)
+            return _Movements(neutral, _windows(frames, again, found, windows), *found, found=True)
     for neutral in still[:1]:
         everything = bends(pair, frames, neutral, neutral.last, len(frames.start))
         forward = _alike([bend for bend in everything if bend.upper_deg >= 1.5 * SMALLEST_FORWARD])
         side = _sideways(everything, forward)
-        return _Movements(neutral, _windows(frames, neutral, (forward, side), windows), forward, side, found=True)
+        return _Movements(neutral, _windows(frames, [neutral], (forward, side), windows), forward, side, found=True)
     return None
+
+
+def _together(stretches: Sequence[Stance]) -> Stance:
+    """Return the mean of several stances, at the place of the first."""
+    return Stance(
+        stretches[0].first,
+        stretches[0].last,
+        unit(mean([s.upper_up for s in stretches])),
+        unit(mean([s.lower_up for s in stretches])),
+        mean([s.upper_rate for s in stretches]),
+        mean([s.lower_rate for s in stretches]),
+    )
+
+
+def _returns(first: Stance, found: tuple[list[Bend], list[Bend]], still: Sequence[Stance]) -> list[Stance]:
+    """Return the stances of the calibration: the first, and those between and soon after the bends that are like it.
+
+    People return to their neutral stance within a few degrees; the mean of several is the better zero.
+    """
+    end = max(bend.last for set_ in found for bend in set_) + round(PAUSE_S / FRAME_S)
+    near = within(SAME_STANCE)
+    return [first] + [
+        later
+        for later in still
+        if first.last <= later.first <= end
+        and dot(later.upper_up, first.upper_up) > near
+        and dot(later.lower_up, first.lower_up) > near
+    ]
 
 
 def _after(pair: PairBlock, frames: Frames, neutral: Stance) -> tuple[list[Bend], list[Bend]] | None:
@@ -287,14 +310,17 @@ def _nominal_mounting(frames: Frames, still: Stance | None, role: Role) -> Mount
 
 
 def _windows(
-    frames: Frames, neutral: Stance, found: tuple[list[Bend], list[Bend]], named: Mapping[str, tuple[Window, ...]]
+    frames: Frames,
+    neutral: Sequence[Stance],
+    found: tuple[list[Bend], list[Bend]],
+    named: Mapping[str, tuple[Window, ...]],
 ) -> dict[str, tuple[Window, ...]]:
     """Return the found movements as windows of session time."""
 
     def window(first: int, last: int) -> Window:
         return float(frames.time_s[first]), float(frames.time_s[min(last, len(frames.time_s) - 1)])
 
-    windows = {**named, "neutral": (window(neutral.first, neutral.last),)}
+    windows = {**named, "neutral": tuple(window(stretch.first, stretch.last) for stretch in neutral)}
     for name, bends_ in zip(("flexion", "lateral"), found, strict=True):
         if bends_:
             windows[name] = (window(bends_[0].first, bends_[-1].last),)

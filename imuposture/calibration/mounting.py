@@ -90,7 +90,8 @@ class Calibration:
     found : bool
         The windows were found in the rows, not named by the recording.
     neutral_sd_deg : float
-        How well people return to their neutral stance; from its repetitions, else assumed (2 degrees).
+        How well the neutral stance is known as a zero: from the scatter of its repetitions, else what people are known
+        to return within (2 degrees).
     verdicts : tuple of str
         Plain sentences: what is good, what is doubtful, what to do.
     source : str or None
@@ -118,11 +119,10 @@ class Calibration:
         """Windows of this recording in which the wearer stood neutrally."""
         return self.windows.get("neutral", ()) if self.usable and self.source is None else ()
 
-    def bends(self) -> tuple[Window, ...]:
-        """Windows of this recording whose bends the mountings were made of."""
-        if not self.usable or self.source is not None:
-            return ()
-        return self.windows.get("flexion", ()) + self.windows.get("lateral", ())
+    @property
+    def return_sd_deg(self) -> float:
+        """How well the wearer returns to a single stance, degrees: ``neutral_sd_deg`` is that of their mean."""
+        return self.neutral_sd_deg * float(np.sqrt(max(len(self.windows.get("neutral", ())), 1)))
 
     def facing_difference_sd(self) -> float:
         """Return how much the facings of the two mountings may differ, rad."""

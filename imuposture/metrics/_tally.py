@@ -1,17 +1,21 @@
 """Rows of one quantity, counted for the whole session or for a window."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imuposture._blocks import FlagArray, FloatArray, PostureBlock, Quality
+from imuposture._blocks import Figure, FlagArray, FloatArray, PostureBlock, Quality
 from imuposture._ext import tallies as _ext
 from imuposture.metrics._context import MetricContext
 
-__all__ = ["BIN", "Column", "Delay", "Tally", "Window", "WindowTallies", "Windows", "usable"]
+__all__ = ["BIN", "NO_SD", "Column", "Delay", "Span", "Tally", "WindowTallies", "Windows", "usable"]
 
-Column = tuple[FloatArray, FloatArray, FlagArray]
+Column = tuple[FloatArray, FloatArray, FlagArray]  # value, its standard deviation or NO_SD, keep
+NO_SD: FloatArray = np.zeros(0)  # where nobody will ask for the mean of the standard deviations
 
 BIN = 0.05  # degrees (or degrees a second), width of a bin of the percentiles. Small: memory; large: coarse percentiles
 REACH = 180.0  # degrees
@@ -43,6 +47,7 @@ class Tally:
         self._signs = np.array([sign for _, sign in limits], dtype=np.float64)
         self._dead_band = dead_band
         self._sums = np.zeros(4)
+        self._running = np.zeros(4)
         self._counts = np.zeros(4 + len(limits), dtype=np.int64)
         self._bins = np.zeros(2 * round(reach / BIN) + 1, dtype=np.int64)
 
@@ -57,9 +62,27 @@ class Tally:
             self._dead_band,
             BIN,
             self._sums,
+            self._running,
             self._counts,
             self._bins,
         )
+
+    def part(self) -> "Tally":
+        """Return an empty tally for some of the rows; this one has them after `merge`.
+
+        Sums of the parts, added up, would not be those of the rows in the last bit, and would depend on where the
+        parts end. So a part also carries on the sums of the whole, row by row.
+        """
+        part = copy(self)
+        part._sums, part._running = np.zeros_like(self._sums), self._sums.copy()
+        part._counts, part._bins = np.zeros_like(self._counts), np.zeros_like(self._bins)
+        return part
+
+    def merge(self, part: "Tally") -> None:
+        """Take over the rows of the latest part; parts follow one another."""
+        self._sums = part._running
+        self._counts += part._counts
+        self._bins += part._bins
 
     @property
     def n(self) -> int:
@@ -110,25 +133,36 @@ class Tally:
     def quantiles(self, shares: Sequence[float]) -> list[float]:
         """Return percentiles by the linear definition (R type 7), each exact to half a bin."""
         below = np.cumsum(self._bins)
-        values = []
-        for share in shares:
-            place = (self.n - 1) * share
-            first = int(place)
-            low = self._ranked(first, below)
-            high = self._ranked(min(first + 1, self.n - 1), below)
-            values.append(low + (place - first) * (high - low))
+        places: FloatArray = (self.n - 1) * np.array(shares)
+        first = places.astype(np.int64)
+        low = self._ranked(first, below)
+        high = self._ranked(np.minimum(first + 1, self.n - 1), below)
+        values: list[float] = (low + (places - first) * (high - low)).tolist()
         return values
 
-    def _ranked(self, rank: int, below: NDArray[np.int64]) -> float:
-        """Return the value of a rank: the rows of a bin are taken as spread evenly over it."""
-        k = int(np.searchsorted(below, rank, side="right"))
-        inside = int(self._bins[k])
-        before = int(below[k]) - inside
-        offset = (2 * (rank - before) + 1 - inside) / (2.0 * inside)  # whole numbers above: mirrored data, -offset
-        return (k - len(self._bins) // 2 + offset) * BIN
+    def _ranked(self, rank: NDArray[np.int64], below: NDArray[np.int64]) -> FloatArray:
+        """Return the values of ranks: the rows of a bin are taken as spread evenly over it."""
+        k = np.searchsorted(below, rank, side="right")
+        inside = self._bins[k]
+        before = below[k] - inside
+        # Whole numbers above: mirrored data give -offset.
+        offset: FloatArray = (2 * (rank - before) + 1 - inside) / (2.0 * inside)
+        values: FloatArray = (k - len(self._bins) // 2 + offset) * BIN
+        return values
 
 
-Window = tuple[float, float, dict[str, Tally]]
+@dataclass(slots=True)
+class Span:
+    """A window that ended, or the whole session: its tallies by name, and its rows, usable or not."""
+
+    tallies: dict[str, Tally]
+    rows: int = 0
+    start_s: float | None = None
+    end_s: float | None = None
+
+    def figure(self) -> partial[Figure]:
+        """Return what makes figures of this span."""
+        return partial(Figure, start_s=self.start_s, end_s=self.end_s)
 
 
 class Windows:
@@ -165,37 +199,42 @@ class WindowTallies:
     Parameters
     ----------
     context : MetricContext
-    make : callable without arguments, giving new tallies by name
+    tallies : dict of Tally
+        New ones by name.
     """
 
-    def __init__(self, context: MetricContext, make: Callable[[], dict[str, Tally]]) -> None:
-        self._make = make
+    def __init__(self, context: MetricContext, tallies: dict[str, Tally]) -> None:
         self._windows = Windows(context.window_s)
         self._row_s = 1.0 / context.rate_hz
         self._number = 0
         self._last_s = 0.0
-        self.whole = make()
-        self._window: dict[str, Tally] | None = None
+        self.whole = Span(tallies)
+        self._window: Span | None = None
 
-    def push(self, time: FloatArray, columns: dict[str, Column]) -> Iterator[Window]:
-        """Take rows of every quantity (value, standard deviation, keep) and yield the windows that ended."""
+    def push(self, time: FloatArray, columns: dict[str, Column]) -> Iterator[Span]:
+        """Take rows of every quantity and yield the windows that ended."""
         for number, rows in self._windows.split(time):
             if number != self._number:
                 yield from self.finish()
                 self._number = number
             if self._window is None:
-                self._window = self._make()
+                self._window = Span({name: tally.part() for name, tally in self.whole.tallies.items()})
             for name, (x, sd, keep) in columns.items():
-                self.whole[name].add(x[rows], sd[rows], keep[rows])
-                self._window[name].add(x[rows], sd[rows], keep[rows])
+                self._window.tallies[name].add(x[rows], sd[rows], keep[rows])
+            self._window.rows += rows.stop - rows.start
             self._last_s = float(time[rows.stop - 1])
 
-    def finish(self) -> Iterator[Window]:
-        """Yield the window that is open, if any."""
-        if self._window is not None:
-            start, end = self._windows.start(self._number), self._windows.start(self._number + 1)
-            yield start, min(end, self._last_s + self._row_s), self._window
-        self._window = None
+    def finish(self) -> Iterator[Span]:
+        """Yield the window that is open, if any; from then on ``whole`` has its rows too."""
+        window, self._window = self._window, None
+        if window is None:
+            return
+        self.whole.rows += window.rows
+        for name, tally in self.whole.tallies.items():
+            tally.merge(window.tallies[name])
+        window.start_s, end = self._windows.start(self._number), self._windows.start(self._number + 1)
+        window.end_s = min(end, self._last_s + self._row_s)
+        yield window
 
 
 class Delay:

@@ -13,7 +13,7 @@ from imuposture._blocks import Event, Figure, MetricBlock, Plane, PostureBlock, 
 from imuposture.metrics._context import SIDED_PLANES, MetricContext
 from imuposture.metrics._sides import Half, Halves
 from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_tail
-from imuposture.metrics._tally import Tally, Window, WindowTallies, usable
+from imuposture.metrics._tally import Span, Tally, WindowTallies, usable
 from imuposture.metrics.range_of_motion import angle_sd, range_difference
 from imuposture.metrics.repetitions import count_bias
 
@@ -42,7 +42,7 @@ class Asymmetry:
     def __init__(self, context: MetricContext) -> None:
         self._context = context
         self._halves = Halves()
-        self._tallies = WindowTallies(context, self._make)
+        self._tallies = WindowTallies(context, _tallies(context))
 
     def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
         """Take rows and finished movements; give the windows that ended."""
@@ -65,16 +65,11 @@ class Asymmetry:
         judged = [replace(claim.figure, verdict=verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
         return MetricBlock(windows=windows, summary=(*judged, *self._posture_figures(), *self._indices()))
 
-    def _make(self) -> dict[str, Tally]:
-        return {plane: Tally(self._context.rate_hz, dead_band=self._context.dead_band_deg) for plane in SIDED_PLANES}
-
-    def _window(self, window: Window) -> Iterator[Figure]:
-        start, end, tallies = window
+    def _window(self, window: Span) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
-            if tallies[plane].n:
-                yield replace(self._mean(plane, tallies[plane]), start_s=start, end_s=end)
-                for figure in self._times(plane, tallies[plane]):
-                    yield replace(figure, start_s=start, end_s=end)
+            if window.tallies[plane].n:
+                yield self._mean(window, plane)
+                yield from self._times(window, plane)
 
     def _claims(self) -> Iterator[_Claim]:
         for plane in SIDED_PLANES:
@@ -85,11 +80,10 @@ class Asymmetry:
             yield self._coupling_claim(plane)
 
     def _mean_claim(self, plane: Plane) -> _Claim:
-        tally = self._tallies.whole[plane]
+        tally = self._tallies.whole.tallies[plane]
         found = self._uncertain_mean(plane, tally)
         tellable = found is not None and self._context.calibrated and tally.minutes >= FEWEST_MINUTES
-        figure = self._mean(plane, tally)
-        return _Claim(figure, _comparison(found, None, tellable))
+        return _Claim(self._mean(self._tallies.whole, plane), _comparison(found, None, tellable))
 
     def _uncertain_mean(self, plane: Plane, tally: Tally) -> Uncertain | None:
         """Return the mean angle; its error is one draw of neutral stance, mounting and heading, however many rows."""
@@ -98,12 +92,12 @@ class Asymmetry:
         neutral, shared = self._context.neutral_sd(plane), tally.mean_sd
         return Uncertain(tally.mean, sqrt(neutral * neutral + shared * shared))
 
-    def _mean(self, plane: Plane, tally: Tally) -> Figure:
-        value = tally.mean if tally.n else None
-        return _with_interval(
-            Figure("mean_angle", value, "deg", "asymmetry.mean/1@own_neutral", plane, n=tally.n),
-            self._uncertain_mean(plane, tally),
-        )
+    def _mean(self, span: Span, plane: Plane) -> Figure:
+        tally = span.tallies[plane]
+        value, found = tally.mean if tally.n else None, self._uncertain_mean(plane, tally)
+        low, high = found.interval() if found else (None, None)
+        definition = "asymmetry.mean/1@own_neutral"
+        return span.figure()("mean_angle", value, "deg", definition, plane, low=low, high=high, n=tally.n)
 
     def _range_claim(self, plane: Plane) -> _Claim:
         right, left = self._sides(plane)
@@ -169,26 +163,27 @@ class Asymmetry:
 
     def _posture_figures(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
-            tally = self._tallies.whole[plane]
+            tally = self._tallies.whole.tallies[plane]
             yield Figure("minutes_usable", tally.minutes, "min", "asymmetry.minutes_usable/1", plane, n=tally.n)
             if tally.n:
                 middle = tally.quantiles([0.5])[0]
                 found = self._uncertain_mean(plane, tally)
                 figure = Figure("median_angle", middle, "deg", "asymmetry.median/1@own_neutral", plane, n=tally.n)
                 yield _with_interval(figure, replace(found, value=middle) if found else None)
-            yield from self._times(plane, tally)
+            yield from self._times(self._tallies.whole, plane)
 
-    def _times(self, plane: Plane, tally: Tally) -> Iterator[Figure]:
+    def _times(self, span: Span, plane: Plane) -> Iterator[Figure]:
         band = f"@own_neutral,beyond_{self._context.dead_band_deg:g}deg"
+        new, tally = span.figure(), span.tallies[plane]
         known = tally.n > 0
         for side, minutes, dose in (
             ("right", tally.minutes_right, tally.dose_right),
             ("left", tally.minutes_left, tally.dose_left),
         ):
             value = minutes if known else None
-            yield Figure("time_to_side", value, "min", f"asymmetry.time/1{band}", plane, side, n=tally.n)
+            yield new("time_to_side", value, "min", f"asymmetry.time/1{band}", plane, side, n=tally.n)
             value = dose if known else None
-            yield Figure("dose_to_side", value, "deg min", f"asymmetry.dose/1{band}", plane, side, n=tally.n)
+            yield new("dose_to_side", value, "deg min", f"asymmetry.dose/1{band}", plane, side, n=tally.n)
 
     def _indices(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
@@ -207,6 +202,10 @@ class Asymmetry:
 
     def _sides(self, plane: Plane) -> tuple[Half, Half]:
         return self._halves[plane, "right"], self._halves[plane, "left"]
+
+
+def _tallies(context: MetricContext) -> dict[str, Tally]:
+    return {plane: Tally(context.rate_hz, dead_band=context.dead_band_deg) for plane in SIDED_PLANES}
 
 
 def _comparison(found: Uncertain | None, margin: float | None, tellable: bool) -> Comparison:

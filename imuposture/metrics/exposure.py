@@ -4,13 +4,13 @@ Counts only rows that hold a value: time in a gap is time unknown, not time upri
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from imuposture._blocks import Event, Figure, MetricBlock, PostureBlock, Quality
 from imuposture.metrics._context import SIDED_PLANES, MetricContext
-from imuposture.metrics._tally import Delay, Tally, Window, WindowTallies, usable
+from imuposture.metrics._tally import NO_SD, Delay, Span, Tally, WindowTallies, usable
 
 __all__ = ["Exposure"]
 
@@ -29,8 +29,8 @@ class Exposure:
     """Time beyond limits, percentiles (amplitude probability distribution) and dose, for windows and the session."""
 
     def __init__(self, context: MetricContext) -> None:
-        self._context = context
-        self._tallies = WindowTallies(context, self._make)
+        self._minute = 60.0 * context.rate_hz
+        self._tallies = WindowTallies(context, _tallies(context.rate_hz))
         self._delay = Delay(max(1, round(SPEED_S * context.rate_hz)))
         self._span_s = max(1, round(SPEED_S * context.rate_hz)) / context.rate_hz
 
@@ -41,63 +41,57 @@ class Exposure:
         heading = keep & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
         lean = np.where(keep == 1, posture.trunk_inclination_deg, np.nan)
         speed = np.abs(self._delay.push(lean)) / self._span_s
-        none = np.full(len(posture), np.nan)
         columns = {
-            "inclination": (lean, none, keep),
-            "lateral_bend": (posture.lateral_bend_deg, none, keep),
-            "axial_rotation": (posture.axial_rotation_deg, none, heading),
-            "speed": (speed, none, keep),
-            "rows": (posture.time_s, none, np.ones_like(keep)),
+            "inclination": (lean, NO_SD, keep),
+            "lateral_bend": (posture.lateral_bend_deg, NO_SD, keep),
+            "axial_rotation": (posture.axial_rotation_deg, NO_SD, heading),
+            "speed": (speed, NO_SD, keep),
         }
         ended = self._tallies.push(posture.time_s, columns)
-        return MetricBlock(windows=tuple(figure for window in ended for figure in self._window(window)))
+        return MetricBlock(windows=tuple(figure for window in ended for figure in self._figures(window)))
 
     def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
         """Give the last window and the figures of the session."""
         del movements
-        windows = tuple(figure for window in self._tallies.finish() for figure in self._window(window))
-        return MetricBlock(windows=windows, summary=tuple(_figures(self._tallies.whole)))
+        windows = tuple(figure for window in self._tallies.finish() for figure in self._figures(window))
+        return MetricBlock(windows=windows, summary=tuple(self._figures(self._tallies.whole)))
 
-    def _make(self) -> dict[str, Tally]:
-        rate = self._context.rate_hz
-        return {
-            "inclination": Tally(rate, INCLINATION_LIMITS, DOSE_BEYOND_DEG),
-            **{plane: Tally(rate, SIDE_LIMITS) for plane in SIDED_PLANES},
-            "speed": Tally(rate, reach=FASTEST),
-            "rows": Tally(rate, reach=0.0),
-        }
-
-    def _window(self, window: Window) -> Iterator[Figure]:
-        start, end, tallies = window
-        for figure in _figures(tallies):
-            yield replace(figure, start_s=start, end_s=end)
-
-
-def _figures(tallies: dict[str, Tally]) -> Iterator[Figure]:
-    lean, rows = tallies["inclination"], tallies["rows"]
-    yield Figure("minutes_usable", lean.minutes, "min", "exposure.minutes_usable/1", n=lean.n)
-    lost = (rows.n - lean.n) / rows.n * rows.minutes if rows.n else 0.0
-    yield Figure("minutes_lost", lost, "min", "exposure.minutes_lost/1", n=rows.n - lean.n)
-    yield from _beyond(lean, None, INCLINATION_LIMITS)
-    yield from _percentiles(lean, "inclination", "deg", "exposure.apdf/1")
-    yield from _percentiles(tallies["speed"], "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
-    definition = f"exposure.dose/1@beyond_{DOSE_BEYOND_DEG:g}deg"
-    for side, dose in (("forward", lean.dose_right), ("backward", lean.dose_left)):
-        yield Figure("inclination_dose", dose if lean.n else None, "deg min", definition, side=side, n=lean.n)
-    for plane in SIDED_PLANES:
-        yield from _beyond(tallies[plane], plane, SIDE_LIMITS)
+    def _figures(self, span: Span) -> Iterator[Figure]:
+        new, lean = span.figure(), span.tallies["inclination"]
+        yield new("minutes_usable", lean.minutes, "min", "exposure.minutes_usable/1", n=lean.n)
+        lost = (span.rows - lean.n) / span.rows * (span.rows / self._minute) if span.rows else 0.0
+        yield new("minutes_lost", lost, "min", "exposure.minutes_lost/1", n=span.rows - lean.n)
+        yield from _beyond(new, lean, None, INCLINATION_LIMITS)
+        yield from _percentiles(new, lean, "inclination", "deg", "exposure.apdf/1")
+        speed = span.tallies["speed"]
+        yield from _percentiles(new, speed, "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
+        definition = f"exposure.dose/1@beyond_{DOSE_BEYOND_DEG:g}deg"
+        for side, dose in (("forward", lean.dose_right), ("backward", lean.dose_left)):
+            yield new("inclination_dose", dose if lean.n else None, "deg min", definition, side=side, n=lean.n)
+        for plane in SIDED_PLANES:
+            yield from _beyond(new, span.tallies[plane], plane, SIDE_LIMITS)
 
 
-def _beyond(tally: Tally, plane: str | None, limits: tuple[tuple[float, float], ...]) -> Iterator[Figure]:
+def _tallies(rate_hz: float) -> dict[str, Tally]:
+    return {
+        "inclination": Tally(rate_hz, INCLINATION_LIMITS, DOSE_BEYOND_DEG),
+        **{plane: Tally(rate_hz, SIDE_LIMITS) for plane in SIDED_PLANES},
+        "speed": Tally(rate_hz, reach=FASTEST),
+    }
+
+
+def _beyond(
+    new: partial[Figure], tally: Tally, plane: str | None, limits: tuple[tuple[float, float], ...]
+) -> Iterator[Figure]:
     for k, (limit, sign) in enumerate(limits):
         side = None if plane is None else "right" if sign > 0.0 else "left"
         where = f"{'below' if plane is None and sign < 0.0 else 'above'}_{limit if plane is None else abs(limit):g}deg"
         share, minutes = tally.beyond(k) if tally.n else (None, None)
-        yield Figure(f"share_{where}", share, "%", "exposure.share/1", plane, side, n=tally.n)
-        yield Figure(f"minutes_{where}", minutes, "min", "exposure.minutes/1", plane, side, n=tally.n)
+        yield new(f"share_{where}", share, "%", "exposure.share/1", plane, side, n=tally.n)
+        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1", plane, side, n=tally.n)
 
 
-def _percentiles(tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:
+def _percentiles(new: partial[Figure], tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:
     values = tally.quantiles(list(SHARES.values())) if tally.n else [None] * len(SHARES)
     for label, value in zip(SHARES, values, strict=True):
-        yield Figure(f"{name}_{label}", value, unit, definition, n=tally.n)
+        yield new(f"{name}_{label}", value, unit, definition, n=tally.n)

@@ -7,6 +7,7 @@ end: the same recording gives the same tables, and the same files byte for byte,
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -134,9 +135,9 @@ class FigureRows:
 
     def finish(self) -> pa.Table:
         """Return the whole table."""
-        rows = self._rows if self._table == "summary" else sorted(self._rows, key=_when_and_what)
+        rows = self._rows if self._table == "summary" else sorted(self._rows, key=_figure_order)
         schema = arrow_schema(self._table)
-        return _table({field.name: [getattr(row, field.name) for row in rows] for field in schema}, schema)
+        return _table({name: list(map(attrgetter(name), rows)) for name in schema.names}, schema)
 
 
 class EventRows:
@@ -161,17 +162,21 @@ class EventRows:
 
     def finish(self) -> pa.Table:
         """Return the whole table, in the order of time."""
-        rows = sorted(self._rows, key=_when_and_what)
+        rows = sorted(self._rows, key=_event_order)
         schema = extended(arrow_schema("events"), {name for row in rows for name in row.details})
         columns = {name: [row.details.get(name) for row in rows] for name in schema.names if name not in self._fixed}
-        columns |= {name: [getattr(row, name) for row in rows] for name in schema.names if name in self._fixed}
+        columns |= {name: list(map(attrgetter(name), rows)) for name in schema.names if name in self._fixed}
         return _table(columns, schema)
 
 
-def _when_and_what(row: Event | Figure) -> tuple[float | str, ...]:
-    """Return the sort key that makes the order of rows independent of the blocks they came in."""
-    names = ("kind",) if isinstance(row, Event) else ("metric", "definition", "unit")
-    return (row.start_s or 0.0, row.end_s or 0.0, *(getattr(row, n) or "" for n in (*names, "plane", "side")))
+# The keys make the order of rows independent of the blocks they came in. Written out, since an hour has 5000 of them.
+def _event_order(row: Event) -> tuple[float | str, ...]:
+    return row.start_s, row.end_s, row.kind, row.plane or "", row.side or ""
+
+
+def _figure_order(row: Figure) -> tuple[float | str, ...]:
+    when = row.start_s or 0.0, row.end_s or 0.0
+    return *when, row.metric, row.definition, row.unit, row.plane or "", row.side or ""
 
 
 def _table(columns: dict[str, list[Any]], schema: pa.Schema) -> pa.Table:
