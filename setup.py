@@ -19,7 +19,7 @@ MODULES = {
     ),
     "heading": ([], ["ext/spatial.h", "ext/pair_filter.h"]),
     "kinematics": ([], ["ext/spatial.h"]),
-    "movements": ([], []),
+    "movements": ([], ["ext/movement_state.pxd"]),
     "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))
@@ -46,7 +46,7 @@ setup(
             for name, (sources, headers) in MODULES.items()
         ],
         include_path=["ext"],
-        build_dir="build/cython-debug" if DEBUG else "build/cython",  # C files of the other build would be taken as done
+        build_dir=f"build/cython{'-debug' * DEBUG}",  # C files of the other build would be taken for up to date
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,

@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 from vqf import VQF
 
 import imuposture as ip
-from imuposture._blocks import FloatArray, OrientationBlock, PairBlock, SensorRows
+from imuposture._blocks import FlagArray, FloatArray, OrientationBlock, PairBlock, SensorRows
 from imuposture.filtering import LowPass
 from imuposture.fusion import Fusion
 from imuposture.heading import Heading
@@ -36,6 +36,16 @@ __all__ = ["DATA", "Trial", "broad", "pearl", "smoke", "song", "trials"]
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SAME_DEG = 1e-6  # parameters="vqf" reproduces the vqf package within this
 BROAD_METHODS = ("ours default 9", "ours vqf 9", "vqf 9", "ours default 6", "ours vqf 6", "vqf 6")
+BROAD_LEGEND = """\
+BROAD: orientation of one sensor against optical truth; RMSE over the rows in motion, degrees: total, heading,
+inclination; of 6-axis without one constant heading. apart: largest difference, 9- and 6-axis, between ours with the
+parameters of vqf and vqf itself."""
+SONG_LEGEND = """\
+SONG RIG: angle between two sensors against a shaft encoder, RMSE in degrees, first minute / all 25 minutes.
+with heading: our stage for the relative heading on top; it is made for segments that bend together, here one stands."""
+PEARL_LEGEND = """\
+PEARL GAIT: torso against pelvis, RMS difference in degrees to the vendor's 9-axis filter, which is no truth: total,
+axial, tilt. The torso accelerometers read 10.8 to 11.7 m/s2 at rest; the field is that of a treadmill."""
 
 
 class Trial:
@@ -45,6 +55,11 @@ class Trial:
         self.name = path.stem
         self._table = pq.read_table(path)
         self.rate = 1.0 / float(np.median(np.diff(self.column("t"))))
+
+    @property
+    def sensors(self) -> list[str]:
+        """Names of its sensors."""
+        return [name.removesuffix("_acc_x") for name in self._table.column_names if name.endswith("_acc_x")]
 
     def column(self, name: str) -> FloatArray:
         values: FloatArray = self._table[name].to_numpy().astype(np.float64)
@@ -60,7 +75,7 @@ def trials(folder: str, count: int | None = None) -> Iterator[Trial]:
         yield Trial(path)
 
 
-def _flags(gyr: FloatArray) -> np.ndarray:
+def _flags(gyr: FloatArray) -> FlagArray:
     return np.zeros(len(gyr), np.uint8)
 
 
@@ -70,29 +85,24 @@ def _fused(trial: Trial, sensor: str, parameters: str, magnetic: bool = False) -
     return Fusion(trial.rate, parameters, magnetic).push(SensorRows(acc, gyr, mag, _flags(gyr)))
 
 
-def _vqf(trial: Trial, sensor: str, magnetic: bool = False) -> dict[str, np.ndarray]:
+def _vqf(trial: Trial, sensor: str, magnetic: bool = False) -> dict[str, FloatArray]:
     rows = [np.ascontiguousarray(trial.rows(f"{sensor}_{kind}_")) for kind in ("gyr", "acc", "mag")[: 2 + magnetic]]
-    found: dict[str, np.ndarray] = VQF(1.0 / trial.rate).updateBatch(*rows)
+    found: dict[str, FloatArray] = VQF(1.0 / trial.rate).updateBatch(*rows)
     return found
 
 
 def broad(count: int | None = None) -> bool:
     """Print the scores of BROAD; return whether ``parameters="vqf"`` is vqf."""
-    print(
-        "BROAD: orientation of one sensor against optical truth, RMSE in degrees over the rows in motion. 6-axis: total "
-        "and heading\nafter removing one constant heading. apart: largest difference between ours with the parameters "
-        "of vqf, and vqf."
-    )
-    print(f"{'':42}" + "".join(f"{method:>24}" for method in BROAD_METHODS) + "   apart 9 / 6, rest differs")
-    print(f"{'':42}" + f"{'total head incl':>24}" * len(BROAD_METHODS))
+    print(BROAD_LEGEND)
+    print(f"{'':34}" + "".join(f"{method:>17}" for method in BROAD_METHODS) + "    apart    rest differs")
     scores, good = [], True
     for trial in trials("broad", count):
         row, apart, rest = _broad_trial(trial)
         good &= max(apart) <= SAME_DEG and not rest
         scores.append(row)
-        print(f"{trial.name:42}{_broad_line(row)}   {apart[0]:.0e} / {apart[1]:.0e}, {rest} rows", flush=True)
+        print(f"{trial.name[:33]:34}{_broad_line(row)}   {apart[0]:.0e} {apart[1]:.0e} {rest:4} rows", flush=True)
     mean = [OrientationScore(*np.mean([row[k] for row in scores], axis=0)) for k in range(len(BROAD_METHODS))]
-    print(f"{f'mean of {len(scores)}':42}{_broad_line(mean)}")
+    print(f"{f'mean of {len(scores)}':34}{_broad_line(mean)}")
     drift = ", ".join(f"{m} {s.drift_deg_min:.2f}" for m, s in zip(BROAD_METHODS[3:], mean[3:], strict=True))
     print(f"heading drift, deg/min: {drift}")
     print(f'goal: parameters="vqf" within {SAME_DEG:g} deg of vqf, rest equal: {"reached" if good else "MISSED"}')
@@ -114,16 +124,12 @@ def _broad_trial(trial: Trial) -> tuple[list[OrientationScore], tuple[float, flo
 def _broad_line(scores: Sequence[OrientationScore]) -> str:
     nine = [(s.total, s.heading, s.inclination) for s in scores[:3]]
     six = [(s.aligned_total, s.aligned_heading, s.inclination) for s in scores[3:]]
-    return "".join(f"{t:12.2f}{h:6.2f}{i:6.2f}" for t, h, i in (*nine, *six))
+    return "".join(f"{t:7.2f}{h:5.2f}{i:5.2f}" for t, h, i in (*nine, *six))
 
 
 def song(count: int | None = None) -> bool:
     """Print the scores of two cheap 6-axis chips on a shaft, without a magnetometer and without any rest."""
-    print(
-        "SONG RIG: angle between two sensors against a shaft encoder, RMSE in degrees, first minute / all 25 minutes.\n"
-        "with heading: our stage for the relative heading on top; made for two segments that bend together, and here one "
-        "stands still."
-    )
+    print(SONG_LEGEND)
     print(f"{'':16}{'ours':>16}{'with heading':>18}{'vqf':>16}   reported heading sd at the end")
     for trial in trials("song_two_imu_encoder", count):
         encoder, gyr = trial.column("encoder_deg"), trial.rows("child_gyr_")
@@ -160,10 +166,7 @@ def _related(trial: Trial, parent: str, child: str) -> tuple[FloatArray, FloatAr
 
 def pearl(count: int | None = None) -> bool:
     """Print how torso against pelvis in gait differs from what the vendor's 9-axis filter says."""
-    print(
-        "PEARL GAIT: torso against pelvis, RMS difference in degrees to the vendor's 9-axis filter, which is no truth: "
-        "total, axial, tilt.\nThe torso accelerometers read 10.8 to 11.7 m/s2 at rest; the field is near a treadmill."
-    )
+    print(PEARL_LEGEND)
     methods = ("ours 6-axis", "vqf 6-axis", "ours 9-axis", "vqf 9-axis")
     scores = []
     for trial in trials("pearl_gait", count):
@@ -187,12 +190,8 @@ def smoke(count: int | None = None) -> bool:
     for trial in trials("qmt_full_body", count):
         _process(trial, {"upper": "upper_back", "lower": "lower_back"})
     for trial in trials("mobgap_lowerback", count):
-        _process(trial, {"lower": "lowerback" if "lowerback" in _sensors(trial) else _sensors(trial)[0]})
+        _process(trial, {"lower": trial.sensors[0]})
     return True
-
-
-def _sensors(trial: Trial) -> list[str]:
-    return sorted({name.removesuffix("_acc_x") for name in trial._table.column_names if name.endswith("_acc_x")})
 
 
 def _process(trial: Trial, sensors: dict[str, str]) -> None:

@@ -126,8 +126,7 @@ def hinge_score(
     axis = np.linalg.eigh(np.cov((gyr - gyr.mean(axis=0)).T))[1][:, -1]
     relative = rotation(parent).inv() * rotation(child)
     fits = [_fixed_part(relative[:begin], encoder[:begin], sign * axis) for sign in (1.0, -1.0)]
-    spread, fixed, axis = min(fits, key=lambda fit: fit[0])
-    del spread
+    _, fixed, axis = min(fits, key=lambda fit: fit[0])
     quat = (fixed.inv() * relative).as_quat()
     along = quat[:, :3] @ axis
     angle = 2.0 * np.arctan2(along, quat[:, 3])
@@ -195,7 +194,7 @@ class SpineErrors:
     ----------
     error_deg : (3, n) float64, flexion, lateral bend, axial rotation; estimate less truth
     sd_deg : (3, n) float64, what the estimate itself says; NaN where it says nothing
-    heading_deg : (n,) float64, error of the rotation between the segments about the vertical
+    heading_deg : (m,) float64, error of the rotation between the segments about the vertical, at every tenth row
     """
 
     error_deg: FloatArray
@@ -217,10 +216,13 @@ def spine_errors(angles_deg: FloatArray, sd_deg: FloatArray, truth_deg: FloatArr
     angles_deg, sd_deg, truth_deg : (3, n) float64, degrees
     lower_q : (n, 4) float64, true orientation of the lower segment -> earth: which way is up
     """
-    known = np.isfinite(angles_deg).all(axis=0)
-    base, heading = rotation(lower_q[known]), np.full(angles_deg.shape[1], np.nan)
-    turn = cardan(angles_deg[:, known]) * cardan(truth_deg[:, known]).inv()
-    heading[known] = np.degrees(twist(base * turn * base.inv()))
+    known = np.flatnonzero(np.isfinite(angles_deg).all(axis=0))[::10]  # products of rotations are slow
+    if len(known):
+        base = rotation(lower_q[known])
+        turn = cardan(angles_deg[:, known]) * cardan(truth_deg[:, known]).inv()
+        heading = np.degrees(twist(base * turn * base.inv()))
+    else:
+        heading = np.empty(0)
     return SpineErrors(wrapped(angles_deg - truth_deg, 180.0), sd_deg, heading)
 
 

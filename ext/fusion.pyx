@@ -126,7 +126,6 @@ cdef bint _enter(FusionStream *stream, tuple arrays):
         _find(arrays[0], b"d", &size, 1, <void **> &stream.state)
         and _find(arrays[1], b"d", &n, 3, <void **> &stream.gyr)
         and _find(arrays[2], b"d", &n, 3, <void **> &stream.acc)
-        and _find(arrays[3], b"d", &n, 3, <void **> &stream.mag)
         and _find(arrays[4], b"B", &n, 1, <void **> &stream.flags)
         and _find(arrays[5], b"d", &n, 4, <void **> &stream.quat)
         and _find(arrays[6], b"d", &n, 3, <void **> &stream.bias)
@@ -134,8 +133,10 @@ cdef bint _enter(FusionStream *stream, tuple arrays):
     ):
         return False
     stream.rows = n
-    return stream.mag is NULL or (
-        _find(arrays[8], b"?", &n, 1, <void **> &stream.disturbed)
+    stream.mag = NULL
+    return arrays[3] is None or (
+        _find(arrays[3], b"d", &n, 3, <void **> &stream.mag)
+        and _find(arrays[8], b"?", &n, 1, <void **> &stream.disturbed)
         and _find(arrays[9], b"d", &n, 4, <void **> &stream.inertial)
         and _find(arrays[10], b"d", &n, 1, <void **> &stream.delta)
     )
@@ -148,9 +149,6 @@ cdef bint _find(array, const char *kind, Py_ssize_t *rows, int width, void **add
     """
     cdef Py_buffer view
     cdef bint fits
-    address[0] = NULL
-    if array is None:
-        return True
     try:
         PyObject_GetBuffer(array, &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
     except (BufferError, TypeError, ValueError):

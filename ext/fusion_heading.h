@@ -92,7 +92,7 @@ INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane mag[
         state->field_rows += 1.0;
     rotate(quat, mag, earth);
     Lane level_squared = earth[0] * earth[0] + earth[1] * earth[1];
-    field[0] = root(level_squared + earth[2] * earth[2]);
+    field[0] = root(dot(mag, mag)); /* no need to wait for the rotation */
     field[1] = -arctangent(earth[2], root(level_squared));
     smooth(&tuning->field_low_pass, state->field, field, 2, state->field_rows, settled);
     judge_field(state, tuning, field);

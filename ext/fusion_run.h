@@ -36,6 +36,21 @@ INLINE void scatter(const Lane *values, double *const *target, ptrdiff_t row, in
             target[lane][width * row + i] = LANE_OF(values[i], lane);
 }
 
+/* Quaternions of four lanes are a square: turned over its diagonal, each goes out in one piece. */
+INLINE void scatter_quat(const Lane q[4], double *const *target, ptrdiff_t row)
+{
+#if LANES == 4 && defined(__x86_64__)
+    Lane wx02 = _mm256_unpacklo_pd(q[0], q[1]), wx13 = _mm256_unpackhi_pd(q[0], q[1]);
+    Lane yz02 = _mm256_unpacklo_pd(q[2], q[3]), yz13 = _mm256_unpackhi_pd(q[2], q[3]);
+    _mm256_storeu_pd(target[0] + 4 * row, _mm256_permute2f128_pd(wx02, yz02, 0x20));
+    _mm256_storeu_pd(target[1] + 4 * row, _mm256_permute2f128_pd(wx13, yz13, 0x20));
+    _mm256_storeu_pd(target[2] + 4 * row, _mm256_permute2f128_pd(wx02, yz02, 0x31));
+    _mm256_storeu_pd(target[3] + 4 * row, _mm256_permute2f128_pd(wx13, yz13, 0x31));
+#else
+    scatter(q, target, row, 4);
+#endif
+}
+
 INLINE void scatter_flag(Lane value, double from, unsigned char *const *target, ptrdiff_t row)
 {
     for (int lane = 0; lane < LANES; ++lane)
@@ -51,7 +66,7 @@ INLINE void one_row(State *state, const FusionTuning *tuning, const Rows *rows, 
     scatter(state->bias, rows->bias, row, 3);
     scatter_flag(state->rest_time, tuning->rest_min_time, rows->rest, row);
     if (!magnetic) {
-        scatter(quat, rows->quat, row, 4);
+        scatter_quat(quat, rows->quat, row);
         return;
     }
     Lane mag[3], north[4], cosine, sine;
@@ -60,8 +75,8 @@ INLINE void one_row(State *state, const FusionTuning *tuning, const Rows *rows, 
     Lane half = 0.5 * state->delta;
     quarter_circle(half * half, &cosine, &sine);
     multiply_upright(cosine, half * sine, quat, north);
-    scatter(north, rows->quat, row, 4);
-    scatter(quat, rows->inertial, row, 4);
+    scatter_quat(north, rows->quat, row);
+    scatter_quat(quat, rows->inertial, row);
     scatter(&state->delta, rows->delta, row, 1);
     scatter_flag(state->disturbed, 1.0, rows->disturbed, row);
 }

@@ -30,18 +30,19 @@ typedef struct {
     Lane start_gain;     /* 1/N for the N-th row of the first seconds, then 0 */
     Lane disturbed;      /* 1: the magnetic field cannot be trusted */
     Lane reject_time;    /* s for which a disturbed field was ignored */
-    Lane reference[2], candidate[2]; /* norm and dip of the field we trust, and of the one that may replace it */
+    Lane reference[2];   /* norm and dip of the field we trust */
+    Lane candidate[2];   /* and of the one that may replace it */
     Lane candidate_time; /* s of motion for which the candidate has stood */
 
     /* from here on forgotten when the stream restarts after a gap */
-    Lane undisturbed_time;          /* s for which the field has looked like the reference */
-    Lane rest_time;                 /* s for which the sensor has lain still */
+    Lane undisturbed_time; /* s for which the field has looked like the reference */
+    Lane rest_time;        /* s for which the sensor has lain still */
     Lane gyr_rows, acc_rows, field_rows; /* rows averaged so far by low-passes that have not settled */
     Section still_gyr[3], still_acc[3];  /* what the sensor would read at rest */
-    Section gravity[3];             /* specific force in I */
-    Section rotation[9];            /* matrix S -> E */
-    Section earth_bias[2];          /* bias turned to E, horizontal part */
-    Section field[2];               /* norm and dip */
+    Section gravity[3];    /* specific force in I */
+    Section rotation[9];   /* matrix S -> E */
+    Section earth_bias[2]; /* bias turned to E, horizontal part */
+    Section field[2];      /* norm and dip */
 } State;
 
 /* One row of a settled low-pass (direct form II transposed, second-order Butterworth). */

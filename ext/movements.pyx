@@ -6,121 +6,10 @@ with that which excursions are one movement. Shapes and values are checked there
 """
 
 from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
-
-cdef enum:
-    REST = 0
-    OUT = 1
-    RETURNING = 2
-
-cdef enum:
-    REPETITION = 0
-    POSTURE_CHANGE = 1
-    ABORTED = 2
-
-# Where an excursion may have begun or ended: the row nearest the level so far, and what happened since.
-cdef struct Mark:
-    double t
-    double x
-    double distance
-    double[2] other          # angle of the two other planes at the row
-    double[2] most           # how far they moved since, at most
-    double path
-    double fastest
-
-# What a plane remembers: a row of ``state``. Only doubles, so that a row of an array can be one.
-cdef struct Plane:
-    double mode              # the first two are read by the Python half
-    double opened_t
-    double index
-    double seeded
-    double seeded_t
-    double filled
-    double missing
-    double noise
-    double noise_n
-    double cut                # the excursion began, or may have begun, in a gap
-    double level
-    double visited_t         # when the level was last seen from near
-    double x
-    double t
-    double anchor_x
-    double anchor_t
-    double hold_sum
-    double hold_n
-    double slow              # the angle, slowly followed
-    double out_t             # since when the way back has not begun
-    double side
-    double start_t
-    double base
-    double peak_t
-    double peak_x
-    double[2] at_peak
-    double band_t
-    double sd_sum
-    double sd_n
-    double held
-    double median_n
-    double median_at
-    Mark mark
-    Mark valley
-
-# A finished excursion: a row of ``found``; names in FOUND.
-cdef struct Found:
-    double kind
-    double plane
-    double side
-    double start_t
-    double end_t
-    double opened_t
-    double closed_t
-    double base
-    double peak_x
-    double peak_t
-    double[2] most
-    double[2] at_peak
-    double path
-    double fastest
-    double sd
-    double held
-    double level
-    double mark_x
-
-# The smoothed row a machine is at.
-cdef struct Row:
-    double t
-    double[3] x              # the machine's own plane first
-    double sd
-    double median            # over the last half second
-    double inner             # thresholds at the present noise
-    double start
-
-# Where finished excursions go.
-cdef struct Finds:
-    Found* rows
-    Py_ssize_t n
-
-# Values, units and sources of the settings stand in the Python half; the order is that of SETTINGS.
-cdef struct Settings:
-    double dt
-    double start_deg
-    double start_noise
-    double inner_deg
-    double inner_noise
-    double band_deg
-    double band_share
-    double return_share
-    double rise_share
-    double bounce_deg
-    double dwell_s
-    double hold_deg
-    double hold_noise
-    double settle_s
-    double rest_hold_s
-    double change_hold_s
-    double stay_s
-    double longest_s
-    double slow_s
-    double noise_rows
+from movement_state cimport (
+    ABORTED, OUT, POSTURE_CHANGE, REPETITION, REST, RETURNING, Finds, Found, Mark, Plane, Row, Settings,
+    enter, larger, median, remember, smaller, smooth,
+)
 
 STATE_SIZE = sizeof(Plane) // sizeof(double)
 FOUND = (
@@ -130,7 +19,7 @@ FOUND = (
 SETTINGS = (
     "dt", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
     "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "change_hold_s",
-    "stay_s", "longest_s", "slow_s", "noise_rows",
+    "upright_hold_s", "stay_s", "longest_s", "slow_s", "noise_rows",
 )
 
 
@@ -152,7 +41,7 @@ def advance(
     angle, sd  (n, 3)         degrees; NaN where missing
     weights    (w,)           symmetric smoothing weights, w odd; w // 2 missing rows in a row are bridged, more end
                               what is open
-    settings   (20,)          in the order of SETTINGS
+    settings   (21,)          in the order of SETTINGS
     state      (3, STATE_SIZE)  zero at first, overwritten
     window     (7, 2, w)      time, then angle and sd of the planes: the last w rows, twice, so that they always lie
                               one behind the other; overwritten
@@ -183,14 +72,11 @@ cdef void _advance(
     cdef Plane* plane
     finds.rows = <Found*>&found[0, 0]
     finds.n = 0
+    row.recent.n = recent.shape[2]
     # A row finds at most one excursion a plane; a margin costs nothing.
     while i < time.shape[0] and finds.n + 6 <= found.shape[0]:
-        row.t = _enter(time[i], &window[0, 0, 0], width, count[2])
-        for p in range(3):
-            x[p] = _smooth(
-                angle[i, p], sd[i, p], weights, settings, <Plane*>&state[p, 0],
-                &window[1 + p, 0, 0], &window[4 + p, 0, 0], count[2],
-            )
+        row.t = enter(time[i], &window[0, 0, 0], width, count[2])
+        smooth(&angle[i, 0], &sd[i, 0], weights, settings, state, window, count[2], x)
         x[3] = x[0]  # so that the others of plane p are p + 1 and p + 2
         x[4] = x[1]
         for p in range(3):
@@ -199,7 +85,9 @@ cdef void _advance(
             if not isnan(x[p]):
                 row.x = [x[p], x[p + 1], x[p + 2]]
                 row.sd = (&window[4 + p, 0, 0])[count[2] + 1 + half]
-                row.median = _median(x[p], plane, &recent[p, 0, 0], &recent[p, 1, 0], recent.shape[2])
+                row.recent.by_time = &recent[p, 0, 0]
+                row.recent.by_size = &recent[p, 1, 0]
+                remember(x[p], plane, &row.recent)
                 _step(&row, settings, plane, &finds)
             elif plane.seeded != 0.0 and plane.missing == half + 1:
                 _cut_off(settings, plane, &finds)
@@ -209,85 +97,12 @@ cdef void _advance(
     count[1] = finds.n
 
 
-cdef inline double _enter(double value, double* window, Py_ssize_t width, Py_ssize_t at) noexcept nogil:
-    """Put a value into a doubled window and return the one in its middle."""
-    window[at] = value
-    window[at + width] = value
-    return window[at + 1 + width // 2]
-
-
-cdef double _smooth(
-    double angle,
-    double sd,
-    const double[::1] weights,
-    const Settings* settings,
-    Plane* plane,
-    double* window,
-    double* window_sd,
-    Py_ssize_t at,
-) noexcept nogil:
-    """Take a row in and give the smoothed angle of half a window earlier; NaN while there is none."""
-    cdef Py_ssize_t k, width = weights.shape[0], half = weights.shape[0] // 2
-    cdef double total = 0.0, residual
-    if isnan(angle):
-        plane.missing += 1.0
-        if plane.missing > half or plane.filled == 0.0:  # the middle of the window is past the last row that was there
-            plane.filled = 0.0
-            return NAN
-        angle = window[(at + width - 1) % width]
-        sd = window_sd[(at + width - 1) % width]
-    else:
-        plane.missing = 0.0
-    if plane.filled == 0.0:
-        plane.filled = half
-        for k in range(2 * width):
-            window[k] = angle
-            window_sd[k] = sd
-    residual = _enter(angle, window, width, at)
-    _enter(sd, window_sd, width, at)
-    if plane.filled < width:
-        plane.filled += 1.0
-    if plane.filled < width:
-        return NAN
-    for k in range(width):
-        total += weights[k] * window[at + 1 + k]
-    residual -= total
-    if plane.noise_n < settings.noise_rows:
-        plane.noise_n += 1.0
-    plane.noise += (residual * residual - plane.noise) / plane.noise_n
-    return total
-
-
-cdef double _median(double x, Plane* plane, double* recent, double* ordered, Py_ssize_t size) noexcept nogil:
-    """Take a value in and give the median of the last ``size``, which are kept in order."""
-    cdef Py_ssize_t k = 0, at = <Py_ssize_t>plane.median_at
-    cdef double old = recent[at]
-    if plane.median_n == 0.0:
-        for k in range(size):
-            recent[k] = x
-            ordered[k] = x
-        plane.median_n = 1.0
-        return x
-    recent[at] = x
-    plane.median_at = (at + 1) % size
-    while ordered[k] != old:
-        k += 1
-    while k + 1 < size and ordered[k + 1] < x:
-        ordered[k] = ordered[k + 1]
-        k += 1
-    while k > 0 and ordered[k - 1] > x:
-        ordered[k] = ordered[k - 1]
-        k -= 1
-    ordered[k] = x
-    return ordered[size // 2]
-
-
 cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """Move one machine on by one smoothed row."""
     # The noise of few rows is itself uncertain; the margin shrinks from 60 % at 5 rows to 4 % at 100.
     cdef double noise = sqrt(plane.noise * (1.0 + 8.0 / plane.noise_n)), x = row.x[0], step
-    row.inner = _larger(settings.inner_deg, settings.inner_noise * noise)
-    row.start = _larger(settings.start_deg, settings.start_noise * noise)
+    row.inner = larger(settings.inner_deg, settings.inner_noise * noise)
+    row.start = larger(settings.start_deg, settings.start_noise * noise)
     if plane.seeded == 0.0 or row.t - plane.t > settings.change_hold_s:  # after a long gap nothing is known of the rest
         _seed(row, plane)
     elif row.t - plane.t > 2.5 * settings.dt:
@@ -298,7 +113,7 @@ cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) 
     plane.x = x
     plane.t = row.t
     plane.slow += (x - plane.slow) * settings.dt / (settings.slow_s + settings.dt)
-    if fabs(x - plane.anchor_x) > _larger(settings.hold_deg, settings.hold_noise * noise):
+    if fabs(x - plane.anchor_x) > larger(settings.hold_deg, settings.hold_noise * noise):
         _anchor(row, plane)
     plane.hold_sum += x
     plane.hold_n += 1.0
@@ -346,19 +161,19 @@ cdef void _since(const Row* row, double step, double dt, Mark* mark) noexcept no
     """Note what happened since the mark was set."""
     cdef Py_ssize_t k
     mark.path += step
-    mark.fastest = _larger(mark.fastest, step / dt)
+    mark.fastest = larger(mark.fastest, step / dt)
     for k in range(2):
         if isnan(mark.other[k]):
             mark.other[k] = row.x[1 + k]
         if not isnan(row.x[1 + k]):
-            mark.most[k] = _larger(mark.most[k], fabs(row.x[1 + k] - mark.other[k]))
+            mark.most[k] = larger(mark.most[k], fabs(row.x[1 + k] - mark.other[k]))
 
 
 cdef void _rest(const Row* row, const Settings* settings, Plane* plane) noexcept nogil:
     """At rest: follow the held level, mark the row nearest to it, open an excursion when it is left."""
     cdef double d = row.x[0] - plane.level
     plane.visited_t = row.t
-    if fabs(d) <= _larger(row.inner, plane.mark.distance):
+    if fabs(d) <= larger(row.inner, plane.mark.distance):
         _set_mark(row, fabs(d), &plane.mark)
     elif d * (plane.mark.x - plane.level) < 0.0:  # so fast through the level that no row fell near it
         _set_mark(row, 0.0, &plane.mark)
@@ -381,7 +196,7 @@ cdef void _open(const Row* row, double base, double side, const Settings* settin
     plane.opened_t = row.t
     plane.out_t = row.t
     # Who hovers near the level has not started.
-    plane.start_t = _larger(plane.mark.t, row.t - settings.change_hold_s)
+    plane.start_t = larger(plane.mark.t, row.t - settings.change_hold_s)
     plane.base = base
     plane.side = 1.0 if side > 0.0 else -1.0
     plane.sd_sum = 0.0
@@ -400,8 +215,10 @@ cdef void _peak(const Row* row, Plane* plane) noexcept nogil:
 cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """Away from the level: follow the peak, then the way back, until it is back, turns round, or stays away."""
     cdef double out = plane.side * (row.x[0] - plane.base)
-    cdef bint held = row.t - plane.anchor_t >= settings.change_hold_s
-    plane.held = _larger(plane.held, plane.side * row.median)
+    # Who slouched and is upright again has changed posture, sooner than somebody who leaves upright.
+    cdef bint upright = fabs(row.x[0]) <= larger(settings.start_deg, 0.5 * fabs(plane.base))
+    cdef bint held = row.t - plane.anchor_t >= (settings.upright_hold_s if upright else settings.change_hold_s)
+    plane.held = larger(plane.held, plane.side * median(row.x[0], plane, &row.recent))
     if out > _amplitude(plane):
         if plane.mode == RETURNING:
             plane.out_t = row.t
@@ -428,21 +245,21 @@ cdef inline double _amplitude(const Plane* plane) noexcept nogil:
 
 
 cdef inline double _band(const Settings* settings, const Plane* plane) noexcept nogil:
-    return _larger(settings.band_deg, settings.band_share * _amplitude(plane))
+    return larger(settings.band_deg, settings.band_share * _amplitude(plane))
 
 
 cdef bint _is_over(const Row* row, const Settings* settings, Plane* plane) noexcept nogil:
     """On the way back: note the nearest row, and say whether the excursion is over."""
-    cdef double away = plane.side * (row.x[0] - plane.level), band = _larger(row.inner, _band(settings, plane))
+    cdef double away = plane.side * (row.x[0] - plane.level), band = larger(row.inner, _band(settings, plane))
     if away < plane.valley.distance:
-        plane.band_t = _smaller(plane.band_t, row.t) if away <= band else INFINITY
+        plane.band_t = smaller(plane.band_t, row.t) if away <= band else INFINITY
         _set_mark(row, away, &plane.valley)
     if away <= row.inner:
         return True
     if plane.valley.distance <= band:
         return row.t - plane.band_t >= settings.dwell_s or away - plane.valley.distance >= settings.bounce_deg
     # Bends that never come back to the level: each turning point on the near side ends one and starts the next.
-    return away - plane.valley.distance >= _larger(row.start, settings.rise_share * _amplitude(plane))
+    return away - plane.valley.distance >= larger(row.start, settings.rise_share * _amplitude(plane))
 
 
 cdef void _close(const Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
@@ -469,8 +286,7 @@ cdef void _cut_off(const Settings* settings, Plane* plane, Finds* finds) noexcep
     elif plane.mode != REST:
         _report(plane.t, plane.t, ABORTED, plane, finds)
     plane.cut = 1.0
-    plane.median_n = 0.0
-    plane.median_at = 0.0
+    plane.recent_n = 0.0
     plane.mark.x = plane.level
     plane.mark.distance = INFINITY  # the next row is marked, however far away
 
@@ -498,11 +314,3 @@ cdef void _report(double t, double end, double kind, Plane* plane, Finds* finds)
     row.mark_x = plane.mark.x
     finds.n += 1
     plane.mode = REST
-
-
-cdef inline double _larger(double a, double b) noexcept nogil:
-    return a if a > b else b
-
-
-cdef inline double _smaller(double a, double b) noexcept nogil:
-    return a if a < b else b

@@ -25,6 +25,7 @@
  * magnetic headings are off by (iron near the sensors; the field of the place). */
 enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, MAGNETIC, STATES };
 enum { UPPER, LOWER };
+#define LIMIT_STEPS 40.0 /* steps that count as one look at the limit: 20 s */
 enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
 
 typedef struct {
@@ -153,12 +154,13 @@ static void pf_stance(pair_filter *f, const pair_settings *c, double twist) {
     f->since_stance = 0.0;
 }
 
-/* The spine twists no further than its range. */
+/* The spine twists no further than its range. Standing at the limit for long says no more than once, so that a step
+ * counts little. */
 static void pf_limit(pair_filter *f, const pair_settings *c, double twist) {
     double beyond = twist > c->limit ? c->limit - twist : twist < -c->limit ? -c->limit - twist : 0.0;
     double h[STATES] = {0};
     h[DELTA] = 1.0;
-    if (beyond != 0.0) pf_update(f, h, beyond, pf_square(c->limit_sd), 0);
+    if (beyond != 0.0) pf_update(f, h, beyond, LIMIT_STEPS * pf_square(c->limit_sd), 0);
 }
 
 /* Magnetic headings, averaged over the step: what they say beyond the present estimate and their own offset. */

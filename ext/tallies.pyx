@@ -25,20 +25,23 @@ def add(
     double dead_band,
     double width,
     double[::1] sums,
+    double[::1] running,
     long long[::1] counts,
     long long[::1] bins,
 ):
     """Add rows to a tally.
 
-    x, sd    (n,)      value and its standard deviation; rows that are NaN or not kept are passed over
+    x        (n,)      rows that are NaN or not kept are passed over
+    sd       (n,)      standard deviation of x, or no rows at all where it is of no interest
     keep     (n,)      0 or 1
     limits, signs (m,) row i counts the values beyond limits[i] in the direction signs[i] (+1 above, -1 below)
     sums     (4,)      values, standard deviations, values above dead_band less it, values below -dead_band likewise
+    running  (4,)      the same sums, over more rows than those of this tally
     counts   (4 + m,)  values, finite standard deviations, above dead_band, below -dead_band, beyond each limit
     bins     (2k + 1,) values by size; bin k is centred on 0 and ``width`` wide, the outer two take all beyond
     """
     with nogil:
-        _add(x, sd, keep, limits, signs, dead_band, width, sums, counts, bins)
+        _add(x, sd, keep, limits, signs, dead_band, width, sums, running, counts, bins)
 
 
 cdef void _add(
@@ -50,30 +53,36 @@ cdef void _add(
     double dead_band,
     double width,
     double[::1] sums,
+    double[::1] running,
     long long[::1] counts,
     long long[::1] bins,
 ) noexcept nogil:
     cdef Py_ssize_t row, k, middle = bins.shape[0] // 2
     cdef double value
+    cdef bint spread = sd.shape[0] > 0
     for row in range(x.shape[0]):
         value = x[row]
         if not keep[row] or isnan(value):
             continue
-        sums[0] += value
-        counts[0] += 1
-        if isfinite(sd[row]):
-            sums[1] += sd[row]
-            counts[1] += 1
+        _count(0, value, sums, running, counts)
+        if spread and isfinite(sd[row]):
+            _count(1, sd[row], sums, running, counts)
         if value > dead_band:
-            sums[2] += value - dead_band
-            counts[2] += 1
+            _count(2, value - dead_band, sums, running, counts)
         elif value < -dead_band:
-            sums[3] += -value - dead_band
-            counts[3] += 1
+            _count(3, -value - dead_band, sums, running, counts)
         for k in range(limits.shape[0]):
             if signs[k] * value > signs[k] * limits[k]:
                 counts[4 + k] += 1
         bins[middle + _bin(value, width, middle)] += 1
+
+
+cdef inline void _count(
+    Py_ssize_t k, double value, double[::1] sums, double[::1] running, long long[::1] counts
+) noexcept nogil:
+    sums[k] += value
+    running[k] += value
+    counts[k] += 1
 
 
 cdef inline Py_ssize_t _bin(double value, double width, Py_ssize_t most) noexcept nogil:

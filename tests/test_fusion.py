@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 from vqf_reference import assert_agrees_with_vqf, closed_form, read, shared_files, turned_by, wandering
 
-from imuposture import fusion
 from imuposture._blocks import Quality, SensorRows
 from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import fusion as _ext
-from imuposture.fusion import Fusion, Parameters, fuse, isa_level, orientation
+from imuposture.fusion import Fusion, Parameters, fuse, isa_level, orientation, streams
 
 G = 9.81
 LEVELS = [
     pytest.param(
         i, marks=pytest.mark.skipif(not _ext.level_available(i), reason=f"this processor has no {name}"), id=name
     )
-    for i, name in enumerate(fusion.LEVELS)
+    for i, name in enumerate(streams.LEVELS)
 ]
 BOTH = pytest.mark.parametrize("magnetometer", [False, True], ids=["6-axis", "9-axis"])
 
@@ -156,6 +155,15 @@ def test_agrees_with_vqf_on_simulated_motion(rate, speed):
     assert_agrees_with_vqf(wandering(5000 / rate + 30, rate, seed=2, speed=speed))
 
 
+def test_agrees_with_vqf_through_long_and_repeated_disturbances():
+    """Patience with a disturbed field runs out after 60 s, and is earned back by undisturbed time."""
+    recording = wandering(400, rate=25.0, seed=7)
+    seconds = np.arange(len(recording.mag)) / recording.rate
+    disturbed = ((seconds > 30) & (seconds < 110)) | ((seconds > 130) & (seconds % 20 < 13) & (seconds < 300))
+    recording.mag[disturbed] += 20 * np.sin(seconds[disturbed])[:, None]
+    assert_agrees_with_vqf(recording)
+
+
 def test_agrees_with_vqf_where_measurements_are_missing():
     recording = wandering(60, seed=6)
     rng = np.random.default_rng(6)
@@ -181,12 +189,12 @@ def test_cuts_do_not_change_a_bit(recordings, rows, magnetometer):
 @BOTH
 @pytest.mark.parametrize("level", LEVELS)
 def test_lanes_and_instruction_sets_do_not_change_a_bit(recordings, level, magnetometer, monkeypatch):
-    monkeypatch.setattr(fusion, "_LEVEL", 0)
+    monkeypatch.setattr(streams, "LEVEL", 0)
     alone = [Fusion(100, magnetometer=magnetometer).push(recording.rows()) for recording in recordings]
-    monkeypatch.setattr(fusion, "_LEVEL", level)
-    for streams in (1, 2, 3, 4, 5, 8):
-        filters = [Fusion(100, magnetometer=magnetometer) for _ in range(streams)]
-        blocks = fuse(filters, [recording.rows() for recording in recordings[:streams]])
+    monkeypatch.setattr(streams, "LEVEL", level)
+    for count in (1, 2, 3, 4, 5, 8):
+        filters = [Fusion(100, magnetometer=magnetometer) for _ in range(count)]
+        blocks = fuse(filters, [recording.rows() for recording in recordings[:count]])
         for block, expected in zip(blocks, alone, strict=False):
             assert_same_bits(block, expected)
 
@@ -327,6 +335,8 @@ def test_misfits_between_filters_and_rows_are_refused(recordings):
         Fusion(100, magnetometer=True).push(replace(rows, mag=None))
     with pytest.raises(SignalError, match="flags must be"):
         stage.push(replace(rows, flags=rows.flags[:-1]))
+    with pytest.raises(SignalError, match="flags must be"):
+        stage.push(replace(rows, flags=None))
 
 
 def test_other_number_types_and_strides_are_accepted(recordings):
@@ -359,12 +369,12 @@ def run_with_isa(isa):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_environment_forces_an_instruction_set(level):
-    name = fusion.LEVELS[level]
+    name = streams.LEVELS[level]
     assert run_with_isa(name).stdout.strip() == name
 
 
 @pytest.mark.parametrize(
-    "isa", ["sse9", *(name for i, name in enumerate(fusion.LEVELS) if not _ext.level_available(i))]
+    "isa", ["sse9", *(name for i, name in enumerate(streams.LEVELS) if not _ext.level_available(i))]
 )
 def test_an_instruction_set_that_is_not_there_is_an_error(isa):
     result = run_with_isa(isa)
@@ -373,4 +383,4 @@ def test_an_instruction_set_that_is_not_there_is_an_error(isa):
 
 
 def test_the_best_instruction_set_is_the_default():
-    assert os.environ.get("IMUPOSTURE_ISA") or _ext.level_available(fusion.LEVELS.index(isa_level()))
+    assert os.environ.get("IMUPOSTURE_ISA") or _ext.level_available(streams.LEVELS.index(isa_level()))

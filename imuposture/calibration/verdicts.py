@@ -14,6 +14,7 @@ SPREAD_DEG = 3.0
 SIDE_OFFSET_DEG = 10.0
 SWAP_DEG = 5.0  # the upper sensor must tilt more than the lower one in a forward bend
 USABLE_FACING_SD = np.deg2rad(15.0)
+USABLE_PLANARITY = 0.75
 
 
 def judge(upper: Mounting, lower: Mounting, tilt_more: float) -> tuple[bool, tuple[str, ...]]:
@@ -41,8 +42,12 @@ def judge(upper: Mounting, lower: Mounting, tilt_more: float) -> tuple[bool, tup
     for role, mounting in zip(ROLES, (upper, lower), strict=True):
         verdicts += _doubts(role, mounting.quality)
     vague = max(upper.facing_sd, lower.facing_sd) > USABLE_FACING_SD
+    vague |= min(mounting.quality["planarity"] for mounting in (upper, lower)) < USABLE_PLANARITY
     if vague:
-        verdicts.append("which way is forward is not known well enough: repeat three to five slow forward bends")
+        verdicts.append(
+            "not calibrated: which way is forward is not known well enough for spinal angles; repeat three to five slow "
+            "forward bends straight ahead"
+        )
     return not swapped and not vague, tuple(verdicts) or ("good",)
 
 

@@ -61,14 +61,16 @@ def t_quantile(df: float, level: float = 0.95) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """A value with its standard error and the degrees of freedom behind that error."""
+    """A value with its standard error and the degrees of freedom behind that error; infinite where it is not known."""
 
     value: float
     error: float
     df: float = inf
 
-    def interval(self) -> tuple[float, float]:
-        """Return the 95 % interval."""
+    def interval(self) -> tuple[float, float] | tuple[None, None]:
+        """Return the 95 % interval; none where the error is not known."""
+        if self.error == inf:
+            return None, None
         half = self.error * (Z95 if self.df == inf else t_quantile(self.df))
         return self.value - half, self.value + half
 
@@ -107,9 +109,9 @@ class Sample:
 
     @property
     def variance_of_mean(self) -> float:
-        """Squared standard error of the mean; 0 of fewer than two values."""
+        """Squared standard error of the mean; infinite for fewer than two values, whose spread nobody knows."""
         n, mean = len(self.values), self.mean
-        return _sum([(value - mean) * (value - mean) for value in self.values]) / ((n - 1) * n) if n > 1 else 0.0
+        return _sum([(value - mean) * (value - mean) for value in self.values]) / ((n - 1) * n) if n > 1 else inf
 
     def with_shared(self, shared_sd: float) -> Uncertain:
         """Return the mean; ``shared_sd`` is an error common to all values, which no number of them averages out."""
@@ -137,6 +139,8 @@ def _sum(values: Sequence[float]) -> float:
 def _welch(total: float, parts: Sequence[tuple[float, int]]) -> float:
     """Return Welch and Satterthwaite's degrees of freedom; a known variance brings infinitely many."""
     weight = 0.0
+    if total == inf:
+        return inf
     for variance, df in parts:
         weight += variance * variance / df if df > 0 else 0.0
     return total * total / weight if weight > 0.0 else inf

@@ -35,11 +35,17 @@ HOLD_DEG, HOLD_NOISE = 2.0, 4.0  # a posture is held while it stays this close t
 SETTLE_S = 0.25  # s after the first row over which the first level is averaged. Small: noisy; large: blurs early starts
 REST_HOLD_S = 1.0  # s held at rest after which the level follows. Small: follows slow bends; large: lags behind drift
 CHANGE_HOLD_S = 8.0  # s held away from the level after which it was a change of posture, no repetition
+# s likewise, where the posture is within START_DEG of the neutral stance or half as far from it as the level: somebody
+# stood up. Small: slow returns to upright are lost; large: while someone stands for less, bends count backwards.
+UPRIGHT_HOLD_S = 4.0
 STAY_S = 12.0  # s beyond half the peak after which it was one as well, though other movements shook it
 LONGEST_S = 30.0  # s after which an excursion that neither came back nor was held is a change of posture as well
 SLOW_S = 3.0  # s, time constant of the mean that becomes the level where nothing was held
 NOISE_S = 10.0  # s over which the noise is measured
 SHORTEST_S = 0.5  # s, anything shorter is a jolt
+# Smaller and quicker than both is a swing. A stride takes 0.9 to 1.3 s and turns the spine by 5 to 15 degrees from end
+# to end, all of it to one side where the level lies at the other end. Small: steps count; large: quick work is lost.
+SWING_DEG, SWING_S = 18.0, 1.3
 
 # Two excursions in different planes are one movement where the larger one moved at least this share of the smaller
 # one's amplitude while that lasted. Small: a twist in a held bend is lost; large: coupled motion counts twice.
@@ -151,8 +157,10 @@ class Movements:
         return tuple(self._settled())
 
     def _admit(self, excursion: _Excursion) -> None:
-        """Queue an excursion; jolts are dropped."""
-        if excursion.event.end_s - excursion.event.start_s < SHORTEST_S and excursion.event.kind == KINDS[0]:
+        """Queue an excursion; jolts and swings are dropped."""
+        lasted = excursion.event.end_s - excursion.event.start_s
+        swing = lasted < SWING_S and excursion.size < SWING_DEG
+        if excursion.event.kind == KINDS[0] and (swing or lasted < SHORTEST_S):
             return
         self._pending.append(excursion)
         self._known.append(excursion)
@@ -206,6 +214,7 @@ def _settings(rate_hz: float, central: float) -> FloatArray:
         "settle_s": SETTLE_S,
         "rest_hold_s": REST_HOLD_S,
         "change_hold_s": CHANGE_HOLD_S,
+        "upright_hold_s": UPRIGHT_HOLD_S,
         "stay_s": STAY_S,
         "longest_s": LONGEST_S,
         "slow_s": SLOW_S,
