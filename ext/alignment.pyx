@@ -5,13 +5,21 @@ Both are recursions: what a tick means depends on the tick before it, and so doe
 
 from libc.math cimport floor
 
-# Members of ``clock``.
+# Members of ``clock``: DUE is where the last sample was due on a clock that follows the stamps slowly, so that stamps
+# that tremble by less than half a period neither lose nor double a sample; DISORDER says that a sample was dropped since.
 cdef enum:
-    STARTED, LAST_TICK, OFFSET_TICKS
+    STARTED, LAST_TICK, OFFSET_TICKS, DUE, DISORDER
+
+# Members of ``grid_state``.
+cdef enum:
+    LAST, LAST_DUE
 
 # Members of ``counts``.
 cdef enum:
     KEPT, LOST, DUPLICATE, REORDERED, RESTARTS
+
+cdef double FOLLOW = 0.1  # share of a stamp's deviation that the slow clock takes over
+cdef double LONG_STEPS = 16.0  # after so many missing samples the slow clock begins anew
 
 # Meaning of ``kept``.
 cdef enum:
@@ -39,14 +47,13 @@ def unwrap(
     period           nominal ticks between samples
     window           ticks: a sample this much late is a reordered one; later still, the clock was restarted
     restart          ticks between the last sample before and the first after a restart of the clock (unknown: a gap)
-    clock      (3,)  state
+    clock      (5,)  state
     times      (n,)  s, valid where ``kept``
     kept       (n,)  0 dropped, 1 taken, 2 taken and the first after a dropped one
     counts     (5,)  added to
     """
     cdef Py_ssize_t row
-    cdef bint disorder = False
-    cdef double forward, backward
+    cdef double forward, backward, now, steps
     with nogil:
         for row in range(ticks.shape[0]):
             forward = period
@@ -58,39 +65,62 @@ def unwrap(
                 if forward == 0.0 or (backward > 0.0 and backward <= window):
                     counts[DUPLICATE if forward == 0.0 else REORDERED] += 1
                     kept[row] = DROPPED
-                    disorder = True
+                    clock[DISORDER] = 1.0
                     continue
                 if forward < 0.0 or (wrap > 0.0 and backward < 0.5 * wrap):
                     counts[RESTARTS] += 1
                     clock[OFFSET_TICKS] += clock[LAST_TICK] + restart - ticks[row]
-                else:
-                    if wrap > 0.0 and ticks[row] < clock[LAST_TICK]:
-                        clock[OFFSET_TICKS] += wrap
-                    if forward > 1.5 * period:
-                        counts[LOST] += <long long>floor(forward / period + 0.5) - 1
+                    clock[DUE] = ticks[row] + clock[OFFSET_TICKS] - period
+                elif wrap > 0.0 and ticks[row] < clock[LAST_TICK]:
+                    clock[OFFSET_TICKS] += wrap
+            now = ticks[row] + clock[OFFSET_TICKS]
+            if clock[STARTED] == 0.0:
+                clock[DUE] = now - period
+            steps = floor((now - clock[DUE]) / period + 0.5)
+            if steps > 1.0:
+                counts[LOST] += <long long>steps - 1
+            clock[DUE] = _follow(clock[DUE], now, steps, period)
             clock[STARTED] = 1.0
             clock[LAST_TICK] = ticks[row]
             counts[KEPT] += 1
-            times[row] = (ticks[row] + clock[OFFSET_TICKS]) * tick_s + shift_s
-            kept[row] = AFTER_DISORDER if disorder else TAKEN
-            disorder = False
+            times[row] = now * tick_s + shift_s
+            kept[row] = AFTER_DISORDER if clock[DISORDER] != 0.0 else TAKEN
+            clock[DISORDER] = 0.0
 
 
-def lay_grid(const double[::1] times, double period, double last, double[::1] grid):
-    """Write the instants of the grid that follow ``last`` up to the last of ``times``; return how many.
+cdef double _follow(double due, double now, double steps, double period) noexcept nogil:
+    """Move the slow clock on by ``steps`` and a little towards what the stamp says; two stamps of a step move it once."""
+    if steps > LONG_STEPS:
+        return now
+    if steps < 1.0:
+        return due
+    due += steps * period
+    return due + FOLLOW * (now - due)
 
-    A sample less than half a period after the last instant adds none; where none came for more than one and a half
-    periods, instants are added at the nominal distance. So the grid follows the clock and never slips against it.
+
+def lay_grid(const double[::1] times, double period, double[::1] grid_state, double[::1] grid):
+    """Write the instants of the grid up to the last of ``times``; return how many.
+
+    An instant is a sample's own time. Where samples are missing on a clock that follows the stamps slowly, instants are
+    added at equal distances; a second sample of one step adds none. So the grid follows the clock and never slips.
+
+    grid_state  (2,)  the last instant, and where it was due; both a period before the first sample to begin with
     """
     cdef Py_ssize_t row, count = 0
+    cdef double steps, k, step
     with nogil:
         for row in range(times.shape[0]):
-            while times[row] - last > 1.5 * period:
-                last += period
-                grid[count] = last
+            steps = floor((times[row] - grid_state[LAST_DUE]) / period + 0.5)
+            if steps < 1.0:
+                continue
+            step = (times[row] - grid_state[LAST]) / steps
+            k = 1.0
+            while k < steps:
+                grid[count] = grid_state[LAST] + k * step
                 count += 1
-            if times[row] - last >= 0.5 * period:
-                last = times[row]
-                grid[count] = last
-                count += 1
+                k += 1.0
+            grid[count] = times[row]
+            count += 1
+            grid_state[LAST] = times[row]
+            grid_state[LAST_DUE] = _follow(grid_state[LAST_DUE], times[row], steps, period)
     return count

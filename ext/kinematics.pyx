@@ -24,6 +24,8 @@ cdef enum:
 # How sure the parts are that the angles are made of, rad: inclination of each sensor, facing of each sensor (its
 # mounting's turn about the vertical; in the upper one's, ``shared`` times the lower one's error is contained), movement
 # of the skin on the spine at a radian of posture.
+cdef double APART = 0.6  # share of the inclination errors that the two sensors do not have in common
+
 cdef struct Spread:
     double tilt
     double upper_facing
@@ -162,7 +164,7 @@ cdef void _spread(
         total += (_square(sds.upper_facing) - _square(sds.shared * sds.lower_facing)) * own * own
         total += _square(sds.lower_facing) * apart * apart
         # Each sensor's inclination errs about the two horizontal axes only.
-        total += 2.0 * sds.tilt * sds.tilt * (
+        total += 2.0 * _square(APART * sds.tilt) * (
             spatial_dot(&rate[3 * angle], &rate[3 * angle]) - _square(spatial_dot(&rate[3 * angle], axis))
         )
         total += bent * spatial_dot(&rate[3 * angle], &rate[3 * angle])

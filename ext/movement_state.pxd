@@ -122,6 +122,7 @@ cdef struct Settings:
     double hold_noise
     double settle_s
     double rest_hold_s
+    double rest_deg
     double change_hold_s
     double upright_hold_s
     double stay_s

@@ -18,7 +18,7 @@ FOUND = (
 )
 SETTINGS = (
     "dt", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
-    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "change_hold_s",
+    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "rest_deg", "change_hold_s",
     "upright_hold_s", "stay_s", "longest_s", "slow_s", "noise_rows",
 )
 
@@ -41,7 +41,7 @@ def advance(
     angle, sd  (n, 3)         degrees; NaN where missing
     weights    (w,)           symmetric smoothing weights, w odd; w // 2 missing rows in a row are bridged, more end
                               what is open
-    settings   (21,)          in the order of SETTINGS
+    settings   (22,)          in the order of SETTINGS
     state      (3, STATE_SIZE)  zero at first, overwritten
     window     (7, 2, w)      time, then angle and sd of the planes: the last w rows, twice, so that they always lie
                               one behind the other; overwritten
@@ -258,6 +258,9 @@ cdef bint _is_over(const Row* row, const Settings* settings, Plane* plane) noexc
         return True
     if plane.valley.distance <= band:
         return row.t - plane.band_t >= settings.dwell_s or away - plane.valley.distance >= settings.bounce_deg
+    # A rest is seldom quite where the last one was.
+    if row.t - plane.anchor_t >= settings.rest_hold_s:
+        return away <= larger(settings.rest_deg, settings.rise_share * _amplitude(plane))
     # Bends that never come back to the level: each turning point on the near side ends one and starts the next.
     return away - plane.valley.distance >= larger(row.start, settings.rise_share * _amplitude(plane))
 
@@ -268,7 +271,10 @@ cdef void _close(const Row* row, const Settings* settings, Plane* plane, Finds* 
     _report(row.t, plane.valley.t, ABORTED if plane.cut else REPETITION, plane, finds)
     plane.cut = 0.0
     plane.mark = plane.valley
-    if past < -row.inner:  # so fast through the level that no row fell near it
+    if row.t - plane.anchor_t >= settings.rest_hold_s:
+        plane.level = plane.hold_sum / plane.hold_n
+        _set_mark(row, 0.0, &plane.mark)
+    elif past < -row.inner:  # so fast through the level that no row fell near it
         plane.mark.distance = 0.0
         plane.mark.x = plane.level
     elif plane.valley.distance <= row.inner:

@@ -79,7 +79,7 @@ class Alignment:
         self.streams = tuple(self._feeds[role].stream for role in ROLES if role in self._feeds)
         self.rate_hz = self._leader.stream.rate_hz
         self._period = 1.0 / self.rate_hz
-        self._last: float | None = None  # instant of the grid that was laid last
+        self._laid: FloatArray | None = None  # instant of the grid that was laid last, and where it was due
         self._pending = np.empty(0)  # instants laid, but not yet known for both sensors
 
     def push(self, block: ImuBlock) -> PairBlock:
@@ -128,34 +128,35 @@ class Alignment:
         return self._feeds[role].sample(grid, self._limit)
 
     def _lay_grid(self, *, finished: bool) -> None:
+        """Lay the instants up to the leader's last sample; before its first and after its last those of the other."""
         if not finished and any(feed.latest is None for feed in self._feeds.values()):
             return
         times = self._leader.unlaid()
         others = [feed for feed in self._feeds.values() if feed is not self._leader and feed.latest is not None]
-        if self._last is None:
-            starts = ([times[0]] if len(times) else []) + [float(feed.times[0]) for feed in others]
+        if self._laid is None:
+            starts = [float(feed.times[0]) for feed in self._feeds.values() if len(feed.times)]
             if not starts:
                 return
-            first = times[0] if len(times) else starts[0]
-            self._last = first - (round((first - min(starts)) / self._period) + 1) * self._period
-        if finished:  # the other sensor may have gone on alone
-            ends = [feed.latest for feed in others if feed.latest is not None]
-            tail = [end for end in ends if end > (times[-1] if len(times) else self._last) + 0.5 * self._period]
-            steps = round((max(tail) - (times[-1] if len(times) else self._last)) / self._period) if tail else 0
-            base = times[-1] if len(times) else self._last
-            times = np.concatenate([times, base + self._period * np.arange(1, steps + 1)])
-        if not len(times):
-            return
-        if times[-1] - self._last > LONGEST_GAP_S + self._period * len(times):
+            first = float(times[0]) if len(times) else starts[0]
+            before = first - (round((first - min(starts)) / self._period) + 1) * self._period
+            self._laid = np.array([before, before])
+        if finished:
+            end = float(times[-1]) if len(times) else float(self._laid[0])
+            alone = max((round((feed.latest - end) / self._period) for feed in others if feed.latest), default=0)
+            times = np.concatenate([times, end + self._period * np.arange(1, alone + 1)])
+        if len(times):
+            self._lay(times, self._laid)
+
+    def _lay(self, times: FloatArray, laid: FloatArray) -> None:
+        span = float(times[-1] - laid[0])
+        if span > LONGEST_GAP_S + 2 * self._period * len(times):
             raise SignalError(
                 f"time jumps to {times[-1]:g} s; the longest gap in one recording is {LONGEST_GAP_S / 3600:g} h: "
                 "split the recording there, or mend its time stamps"
             )
-        room = np.empty(int((times[-1] - self._last) / self._period * 2) + len(times) + 2)
-        count = _ext.lay_grid(times, self._period, self._last, room)
+        room = np.empty(int(2 * span / self._period) + len(times) + 2)
+        count = _ext.lay_grid(times, self._period, laid, room)
         self._pending = np.concatenate([self._pending, room[:count]])
-        if count:
-            self._last = float(room[count - 1])
 
 
 class _Feed:
@@ -165,7 +166,7 @@ class _Feed:
         self.stream = stream
         self._period_ticks = 1.0 / (stream.rate_hz * stream.tick_s)
         self._restart_ticks = gap_limit_s / stream.tick_s + self._period_ticks
-        self._clock = np.zeros(3)
+        self._clock = np.zeros(5)
         self._counts = np.zeros(5, np.int64)
         self._empty = 0
         self._shift_s: float | None = None

@@ -24,7 +24,8 @@ class Spread:
     Attributes
     ----------
     tilt : float
-        Inclination of each sensor against gravity while the wearer moves.
+        Inclination of each sensor against gravity while the wearer moves. Accelerations that both sensors feel alike
+        cancel in the spine: there it counts 0.6 of it a sensor.
     upper_facing, lower_facing : float
         Turn of each sensor's mounting about the vertical, from the calibration: how well "forward" is known.
     soft_tissue : float

@@ -15,7 +15,7 @@ from imuposture._errors import CalibrationError
 from imuposture.calibration.mounting import Calibration, Mounting, Window
 from imuposture.calibration.movements import FRAME_S, STANCE_S, Bend, Frames, Stance, bends, stance, stances
 from imuposture.calibration.vectors import about, angle, cross, dot, mean, median, spread, unit, within
-from imuposture.calibration.verdicts import FEWEST_BENDS, judge, not_calibrated
+from imuposture.calibration.verdicts import FEWEST_BENDS, judge, not_calibrated, one_sensor
 
 __all__ = ["calibrate"]
 
@@ -68,10 +68,12 @@ def calibrate(pair: PairBlock, rate_hz: float, windows: Mapping[str, Sequence[Wi
         If a named window holds no rows.
     """
     frames = Frames.of(pair, rate_hz)
+    if any(np.isnan(acc[:, 0]).all() for acc in (frames.upper_acc, frames.lower_acc)):
+        return _nominal(frames, None, one_sensor())
     named = {name: tuple(spans) for name, spans in (windows or {}).items() if spans}
     movements = _named(pair, frames, named) if "neutral" in named else _found(pair, frames, named)
     if movements is None or not movements.forward:
-        return _nominal(frames, movements)
+        return _nominal(frames, movements, not_calibrated(stood_still=movements is not None))
     return _judge(frames, movements)
 
 
@@ -280,8 +282,8 @@ def _neutral_spread(frames: Frames, movements: _Movements) -> float:
     return max(float(np.rad2deg(np.sqrt(square))), 0.5) / float(np.sqrt(len(away)))
 
 
-def _nominal(frames: Frames, movements: _Movements | None) -> Calibration:
-    """Return the assumption that is left without bends: upright at the stillest, sensor flat with its -z forward."""
+def _nominal(frames: Frames, movements: _Movements | None, verdict: str) -> Calibration:
+    """Return the assumption that is left without bends: upright in the stance, sensor flat with its -z forward."""
     still = movements.neutral if movements else next(iter(stances(frames)), None)
     mountings = {role: _nominal_mounting(frames, still, role) for role in ROLES}
     windows = movements.windows if movements else {}
@@ -292,7 +294,7 @@ def _nominal(frames: Frames, movements: _Movements | None) -> Calibration:
         windows=windows,
         found=True,
         neutral_sd_deg=ASSUMED_NEUTRAL_SD,
-        verdicts=(not_calibrated(stood_still=still is not None),),
+        verdicts=(verdict,),
     )
 
 

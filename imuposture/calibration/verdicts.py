@@ -5,7 +5,7 @@ import numpy as np
 from imuposture._blocks import ROLES
 from imuposture.calibration.mounting import Mounting
 
-__all__ = ["FEWEST_BENDS", "judge", "not_calibrated"]
+__all__ = ["FEWEST_BENDS", "judge", "not_calibrated", "one_sensor"]
 
 FEWEST_BENDS = 3
 PLANARITY = 0.9
@@ -45,10 +45,18 @@ def judge(upper: Mounting, lower: Mounting, tilt_more: float) -> tuple[bool, tup
     vague |= min(mounting.quality["planarity"] for mounting in (upper, lower)) < USABLE_PLANARITY
     if vague:
         verdicts.append(
-            "not calibrated: which way is forward is not known well enough for spinal angles; repeat three to five slow "
-            "forward bends straight ahead"
+            "not calibrated: which way is forward is not known well enough for spinal angles; repeat three to five "
+            "slow forward bends straight ahead"
         )
     return not swapped and not vague, tuple(verdicts) or ("good",)
+
+
+def one_sensor() -> str:
+    """Return the verdict on a recording of one sensor."""
+    return (
+        "only one sensor: its inclination is given, assuming a flat sensor with its z axis to the back; spinal angles "
+        "need both"
+    )
 
 
 def not_calibrated(*, stood_still: bool) -> str:

@@ -11,7 +11,13 @@ __all__ = ["refuse_nonsense", "vectors"]
 
 
 def vectors(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Return float64 rows, equally many, (n, 3) each."""
+    """Return float64 rows, equally many, (n, 3) each.
+
+    Raises
+    ------
+    SignalError
+        If there are no such rows in them.
+    """
     arrays = {}
     for name, values in (("gyr", gyr), ("acc", acc), ("mag", gyr if mag is None else mag)):
         try:
@@ -28,7 +34,22 @@ def vectors(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[Floa
 
 
 def refuse_nonsense(arrays: dict[str, FloatArray], valid: NDArray[np.bool_], remedy: str) -> None:
-    """Name the first valid row that holds what no sensor gives, if there is one."""
+    """Look for what no sensor gives.
+
+    Parameters
+    ----------
+    arrays : dict of (n, 3) float64
+        Rows, by the name they go by in a message.
+    valid : (n,) bool
+        Rows that count.
+    remedy : str
+        What to do about it, for the message.
+
+    Raises
+    ------
+    SignalError
+        If a valid row holds NaN or a value beyond the limit; names the first.
+    """
     for name, array in arrays.items():
         wrong = valid & ~(np.abs(array) <= _ext.LIMIT).all(axis=1)
         if wrong.any():

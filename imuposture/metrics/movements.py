@@ -34,6 +34,7 @@ DWELL_S = 0.5  # s near the level after which an excursion is over though the le
 HOLD_DEG, HOLD_NOISE = 2.0, 4.0  # a posture is held while it stays this close to where it was first seen
 SETTLE_S = 0.25  # s after the first row over which the first level is averaged. Small: noisy; large: blurs early starts
 REST_HOLD_S = 1.0  # s held at rest after which the level follows. Small: follows slow bends; large: lags behind drift
+REST_DEG = 10.0  # degrees from the level (or RISE_SHARE) within which somebody who is held on the way back is back
 CHANGE_HOLD_S = 8.0  # s held away from the level after which it was a change of posture, no repetition
 # s likewise, where the posture is within START_DEG of the neutral stance or half as far from it as the level: somebody
 # stood up. Small: slow returns to upright are lost; large: while someone stands for less, bends count backwards.
@@ -213,6 +214,7 @@ def _settings(rate_hz: float, central: float) -> FloatArray:
         "hold_noise": HOLD_NOISE * noise,
         "settle_s": SETTLE_S,
         "rest_hold_s": REST_HOLD_S,
+        "rest_deg": REST_DEG,
         "change_hold_s": CHANGE_HOLD_S,
         "upright_hold_s": UPRIGHT_HOLD_S,
         "stay_s": STAY_S,

@@ -10,6 +10,8 @@ __all__ = ["Elapsed", "nominal_rate", "tick_steps"]
 
 SNAP = 5e-4  # a rate this close (relative) to a whole number of hertz is that number; crystals are within 1e-4
 _LONG = 1.5  # steps beyond this multiple of the median hold lost samples
+_JITTER = 0.1  # steps that differ from the median by more than this share of it tremble
+_SPAN = 16  # steps
 _RESET_S = 60.0  # a counter step beyond this is a restart of the counter, not time
 
 
@@ -40,8 +42,14 @@ def nominal_rate(steps_s: FloatArray) -> tuple[float, bool]:
     positive = steps_s[steps_s > 0]
     if not len(positive):
         return 0.0, False
-    ordinary = positive[positive < _LONG * np.median(positive)]
+    typical = float(np.median(positive))
+    ordinary = positive[positive < _LONG * typical]
     even = len(ordinary) >= 0.75 * len(positive)
+    if even and np.percentile(np.abs(ordinary - typical), 75) > _JITTER * typical:
+        # Stamps that tremble: long and short steps of the tremble cancel in the span of several.
+        spans = np.cumsum(positive)[_SPAN:] - np.cumsum(positive)[:-_SPAN]
+        middle = float(np.median(spans)) if len(spans) else typical
+        ordinary = spans[np.abs(spans - middle) < 0.1 * middle] / _SPAN if len(spans) else ordinary
     chosen = ordinary if even else positive
     # fsum is exact, so the rate has the same bits on every machine.
     rate = len(chosen) / math.fsum(chosen.tolist())
