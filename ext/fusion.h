@@ -17,6 +17,7 @@ typedef struct {
     double field_tau, field_reference_tau, field_norm_tolerance, field_dip_tolerance;
     double field_new_time, field_first_time, field_min_rate;
     double field_undisturbed_time, field_reject_time, field_reject_factor;
+    double turn_invariant;
 } FusionParameters;
 
 /* Second-order Butterworth low-pass: b = (b0, 2 b0, b0), a = (1, a1, a2). */
@@ -33,6 +34,7 @@ typedef struct {
     double rest_gyr_squared, rest_acc_squared, rest_min_time; /* rad^2/s^2, m^2/s^4, s */
 
     double bias_limit;                                  /* rad/s */
+    double turn_invariant;                              /* 0 or 1 */
     double bias_variance_start, bias_variance_growth;   /* rad^2/s^2, and the same a row */
     double weight_motion, weight_vertical, weight_rest; /* W of the Kalman update, rad^2/s^2 */
 

@@ -10,7 +10,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, 
 cdef extern from "fusion.h" nogil:
     ctypedef struct FusionParameters:
         double acc_tau, mag_tau
-        double bias_sigma_start, bias_forgetting_time, bias_limit
+        double bias_sigma_start, bias_forgetting_time, bias_limit, turn_invariant
         double bias_sigma_motion, bias_vertical_weight, bias_sigma_rest
         double rest_min_time, rest_tau, rest_gyr, rest_acc
         double field_tau, field_reference_tau, field_norm_tolerance, field_dip_tolerance

@@ -190,6 +190,23 @@ INLINE void innovate_at_rest(const State *state, const FusionTuning *tuning, con
     }
 }
 
+/* The part of a correction that a bias within its limit can explain. Axis by axis, as in the vqf package, depends on the
+ * arbitrary heading of the first row; by length, it does not. */
+INLINE void limit_error(const FusionTuning *tuning, const Lane in[3], Lane error[3])
+{
+    Lane square = in[0] * in[0] + in[1] * in[1], limit = fill(tuning->bias_limit);
+    error[0] = in[0], error[1] = in[1];
+    error[2] = clamp(in[2], tuning->bias_limit);
+    if (tuning->turn_invariant == 0.0) {
+        error[0] = clamp(in[0], tuning->bias_limit);
+        error[1] = clamp(in[1], tuning->bias_limit);
+    } else if (!all(square <= limit * limit)) {
+        Lane share = choose(square > limit * limit, limit / root(square + 1e-300), fill(1.0));
+        error[0] *= share;
+        error[1] *= share;
+    }
+}
+
 /* Kalman update of the bias b with covariance P: S = R P R' + W, b += P R' S^-1 e, P -= P R' S^-1 R P.
  * S is inverted by cofactors: W keeps it far from singular, and the next row, which waits for b, waits for a single
  * division. */
@@ -202,8 +219,7 @@ INLINE void learn_bias(State *state, const FusionTuning *tuning, const Innovatio
     s[0] += in->weight[0], s[3] += in->weight[1], s[5] += in->weight[2];
     Lane by_determinant = 1.0 / cofactors(s, cofactor);
 
-    for (int i = 0; i < 3; ++i)
-        error[i] = clamp(in->error[i], tuning->bias_limit);
+    limit_error(tuning, in->error, error);
     multiply_symmetric(cofactor, error, pull);
     for (int i = 0; i < 3; ++i)
         pull[i] *= by_determinant;
@@ -230,6 +246,9 @@ INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], c
     watch_acc(state, tuning, acc, settled);
     incline(state, tuning, acc, quat, wrong, settled);
     innovate(state, tuning, quat, wrong, &innovation, settled);
+    if (!settled && tuning->turn_invariant != 0.0) /* levelling the first row is no turn that a bias could explain */
+        for (int i = 0; i < 3; ++i)
+            innovation.error[i] = choose(state->acc_rows < fill(1.5), fill(0.0), innovation.error[i]);
     innovate_at_rest(state, tuning, still, &innovation);
     learn_bias(state, tuning, &innovation);
 }

@@ -78,6 +78,7 @@ void fusion_tune(FusionTuning *tuning, const FusionParameters *p, double rate)
     tuning->rest_min_time = p->rest_min_time;
 
     tuning->bias_limit = p->bias_limit;
+    tuning->turn_invariant = p->turn_invariant;
     tuning->bias_variance_start = p->bias_sigma_start * p->bias_sigma_start;
     tuning->bias_variance_growth = growth;
     tuning->weight_motion = weight(p->bias_sigma_motion, growth);

@@ -18,8 +18,8 @@ FOUND = (
 )
 SETTINGS = (
     "dt", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
-    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "rest_deg", "change_hold_s",
-    "upright_hold_s", "stay_s", "longest_s", "slow_s", "noise_rows",
+    "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "rest_deg",
+    "change_hold_s", "upright_hold_s", "stay_s", "longest_s", "slow_s", "noise_rows",
 )
 
 
@@ -214,10 +214,8 @@ cdef void _peak(const Row* row, Plane* plane) noexcept nogil:
 
 cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """Away from the level: follow the peak, then the way back, until it is back, turns round, or stays away."""
-    cdef double out = plane.side * (row.x[0] - plane.base)
-    # Who slouched and is upright again has changed posture, sooner than somebody who leaves upright.
-    cdef bint upright = fabs(row.x[0]) <= larger(settings.start_deg, 0.5 * fabs(plane.base))
-    cdef bint held = row.t - plane.anchor_t >= (settings.upright_hold_s if upright else settings.change_hold_s)
+    cdef double out = plane.side * (row.x[0] - plane.base), hold_s
+    cdef bint held
     plane.held = larger(plane.held, plane.side * median(row.x[0], plane, &row.recent))
     if out > _amplitude(plane):
         if plane.mode == RETURNING:
@@ -226,8 +224,12 @@ cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* f
         _peak(row, plane)
     if plane.mode == OUT and out <= settings.return_share * _amplitude(plane):
         plane.mode = RETURNING
+        _anchor(row, plane)  # what was held out there is no rest
+        plane.hold_sum, plane.hold_n = row.x[0], 1.0
         plane.band_t = INFINITY
         plane.valley.distance = INFINITY
+    hold_s = settings.upright_hold_s if _is_upright(row, settings, plane) else settings.change_hold_s
+    held = row.t - plane.anchor_t >= hold_s
     if plane.mode == RETURNING and _is_over(row, settings, plane):
         _close(row, settings, plane, finds)
     elif (
@@ -238,6 +240,12 @@ cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* f
         plane.level = plane.hold_sum / plane.hold_n if held else plane.slow
         _report(row.t, row.t, POSTURE_CHANGE, plane, finds)
         _set_mark(row, 0.0, &plane.mark)
+
+
+cdef inline bint _is_upright(const Row* row, const Settings* settings, const Plane* plane) noexcept nogil:
+    """Who slouched and is upright again has changed posture, sooner than somebody who leaves upright."""
+    cdef double x = fabs(row.x[0]), level = fabs(plane.base)
+    return x < level and x <= larger(settings.start_deg, 0.5 * level)
 
 
 cdef inline double _amplitude(const Plane* plane) noexcept nogil:

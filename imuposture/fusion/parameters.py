@@ -79,6 +79,10 @@ class Parameters:
         disturbances, large drifts with the gyroscope. Default 60.
     field_reject_factor : float, 1
         By how much slower the correction is then, and how much faster undisturbed time earns back patience. Default 2.
+    turn_invariant : bool
+        What is learnt about the bias does not depend on the arbitrary heading of the first row: levelling that row
+        teaches nothing, and corrections are limited by their length, not axis by axis. So mirrored motion gives the
+        mirrored angles. False is what the vqf package does. Default True.
     """
 
     acc_tau: float = 3.0
@@ -103,10 +107,13 @@ class Parameters:
     field_undisturbed_time: float = 0.5
     field_reject_time: float = 60.0
     field_reject_factor: float = 2.0
+    turn_invariant: bool = True
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not isinstance(value, int | float) or not 0 < value < 1e9:
+            if isinstance(value, bool) and name == "turn_invariant":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
                 raise ConfigError(f"fusion parameter {name} must be a positive number below 1e9, got {value!r}")
 
     @classmethod
@@ -123,4 +130,4 @@ class Parameters:
         return NAMED[name]
 
 
-NAMED = {"default": Parameters(), "vqf": Parameters()}
+NAMED = {"default": Parameters(), "vqf": Parameters(turn_invariant=False)}
