@@ -44,7 +44,7 @@ picture: .venv/for-docs
 	python benchmarks/draw_demo.py
 
 bench: .venv/for-test
-	set -e; for script in accuracy speed fusion_speed; do python benchmarks/$$script.py; done
+	set -e; for script in accuracy heading speed fusion_speed memory; do python benchmarks/$$script.py; done
 
 recordings: .venv/for-demo
 	python benchmarks/make_recordings.py

@@ -6,7 +6,7 @@ Both are recursions: what a tick means depends on the tick before it, and so doe
 from libc.math cimport floor
 
 # Members of ``clock``: DUE is where the last sample was due on a clock that follows the stamps slowly, so that stamps
-# that tremble by less than half a period neither lose nor double a sample; DISORDER says that a sample was dropped since.
+# that tremble by less than half a period neither lose nor double a sample; DISORDER says that one was dropped since.
 cdef enum:
     STARTED, LAST_TICK, OFFSET_TICKS, DUE, DISORDER
 

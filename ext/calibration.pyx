@@ -41,12 +41,12 @@ def principal_axes(double[:, ::1] matrix, double[:, ::1] axes):
 
     Fifteen sweeps are many more than a 3x3 matrix needs (Golub and Van Loan 2013, section 8.5).
     """
-    cdef int sweep, p, q
+    cdef int _sweep, p, q
     with nogil:
         for p in range(3):
             for q in range(3):
                 axes[p, q] = 1.0 if p == q else 0.0
-        for sweep in range(15):
+        for _sweep in range(15):
             for p in range(2):
                 for q in range(p + 1, 3):
                     _jacobi(matrix, axes, p, q)

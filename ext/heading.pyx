@@ -1,4 +1,4 @@
-"""Rows of two orientations -> their relative heading (compiled half of imuposture/heading.py; the filter is pair_filter.h)."""
+"""Two orientations -> their relative heading (compiled half of imuposture/heading.py; the filter is pair_filter.h)."""
 
 from libc.math cimport NAN, INFINITY, isnan, sqrt
 

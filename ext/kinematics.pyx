@@ -1,4 +1,4 @@
-"""Two orientations -> spinal angles and inclinations with their uncertainty (compiled half of imuposture/kinematics.py).
+"""Two orientations -> spinal angles and inclinations, how sure they are (compiled half of imuposture/kinematics.py).
 
 No recursion here, but arctangents on the path of rows: they must have the same bits on every machine.
 """

@@ -231,7 +231,7 @@ cdef inline double median(double latest, Plane* plane, const Recent* recent) noe
             put(recent.by_time[k], k, recent.by_size, k + 1)
         plane.in_order = 1.0
     else:
-        while recent.by_size[k] != recent.oldest:
+        while k + 1 < recent.n and recent.by_size[k] != recent.oldest:
             k += 1
         put(latest, k, recent.by_size, recent.n)
     return recent.by_size[recent.n // 2]

@@ -89,9 +89,9 @@ class HeadingSettings:
     hold_longest_s: float = 30.0
     bend_rate_dps: float = 10.0
     bend_coherence: float = 0.92
-    bend_sd_deg: float = 6.5
+    bend_sd_deg: float = 7.0
     bend_longest_s: float = 3.0
-    coupling_sd_deg: float = 1.2
+    coupling_sd_deg: float = 1.4
     coupling_walk_deg: float = 0.025
     limit_deg: float = 50.0
     limit_sd_deg: float = 8.0

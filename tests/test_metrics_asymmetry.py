@@ -239,3 +239,14 @@ def test_holm_follows_the_textbook():
     untold = [*claims, Comparison(0.0, 0.0, may_be_even=True, tellable=False)]
     assert judge(untold, 0.10)[-1] == "cannot_tell"
     assert judge(untold, 0.10)[:-1] == judge(claims, 0.10)
+
+
+def test_one_repetition_a_side_has_no_interval():
+    """Nobody knows how much a movement varies that was made once."""
+    found = summary(sets(30.0, 20.0, n=1))
+    for metric in ("asymmetry_of_size", "asymmetry_of_range", "range_sum", "range_difference"):
+        figure = found[metric, "lateral_bend", None]
+        assert figure.value is not None
+        assert (figure.low, figure.high) == (None, None)
+    assert found["range_of_motion", "lateral_bend", "right"].low is None
+    assert found["symmetry_index_of_size", "lateral_bend", None].value is None

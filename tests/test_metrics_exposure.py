@@ -156,3 +156,12 @@ def test_delay_and_windows_do_not_care_for_blocks():
         (1, 10, 20),
         (2, 20, 25),
     ]
+
+
+def test_figures_of_the_session_do_not_depend_on_the_windows():
+    """Not in the last bit: the sums of the session run row by row, not window by window."""
+    rng = np.random.default_rng(4)
+    lean, angles = rng.normal(15.0, 20.0, 5000), rng.normal(2.0, 9.0, (5000, 3))
+    names = ("exposure", "asymmetry")
+    wide, narrow = (figures(lean, names, MetricContext(RATE, window_s=s), angles)[0].summary for s in (1e4, 1.7))
+    assert wide == narrow

@@ -209,3 +209,45 @@ def test_more_finds_than_one_call_can_hold_are_all_found():
     angles = 40 * np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 400)[:, None].repeat(30, axis=0) * [1, 0, 0]
     assert len(found(angles)) > 100
     assert len(ext.SETTINGS) < ext.STATE_SIZE
+
+
+@pytest.mark.parametrize("rate", [25.0, 100.0])
+@pytest.mark.parametrize("end", [-1.0, 0.0, 1.0])
+def test_strides_are_no_repetitions(rate, end):
+    """The swing of walking, 14 degrees from end to end, from a level in its middle or at either end."""
+    t = np.arange(round(20 * rate)) / rate
+    angles = np.zeros((len(t), 3))
+    angles[:, 2] = 7.0 * np.sin(2 * np.pi * 0.93 * t) + end * 7.0
+    angles[:, 1] = 3.5 * np.sin(2 * np.pi * 0.93 * t + 0.6)
+    still = np.zeros((round(3 * rate), 3))
+    assert found(np.concatenate([still, angles, still]), rate) == []
+
+
+def test_who_stands_up_and_bends_soon_bends_forward():
+    """From a slouch of 30 degrees up for 5 s, then bends as deep as the slouch was: none of it goes backward."""
+    up = 30.0 - 30.0 * minimum_jerk(50.0, 1.5)
+    bends = train(50.0, [(30.0, 3.0)] * 3, plane=0, pause=3.0, before=5.0)
+    angles = np.concatenate([np.full((500, 3), [30.0, 0, 0]), np.stack([up, 0 * up, 0 * up], axis=1), bends])
+    assert sides(found(angles)) == [("posture_change", "flexion", False), *truth(0, [1] * 3)]
+
+
+def test_a_rest_a_little_off_the_last_one_is_the_next_level():
+    """The back settles 6 degrees off after the first bend; later bends start from there."""
+    way = minimum_jerk(50.0, 1.0)
+    back = train(50.0, [(-12.0, 3.0)] * 2, plane=0, pause=1.5, before=1.5)[:, 0] + 6.0
+    flexion = np.concatenate([np.zeros(150), 40.0 * way, 40.0 - 34.0 * way, back])
+    events = found(np.stack([flexion, 0 * flexion, 0 * flexion], axis=1))
+    assert sides(events) == truth(0, [1, -1, -1])
+    assert [e.amplitude_deg for e in events[1:]] == pytest.approx([12.0, 12.0], abs=0.4)
+
+
+def test_the_held_end_is_the_largest_median_of_half_a_second():
+    """Against medians taken one by one, over a bend that trembles and jumps."""
+    rng = np.random.default_rng(9)
+    for sign in (1.0, -1.0):
+        angles = train(100.0, [(sign * 40.0, 4.0)], plane=0, hold=1.0)
+        angles[500:600, 0] += sign * rng.choice([0.0, 0.0, -6.0, 4.0], 10).repeat(10)
+        (event,) = found(angles, 100.0)
+        smooth = np.convolve(angles[:, 0], smoothing_weights(10), "valid")
+        medians = np.median(np.lib.stride_tricks.sliding_window_view(smooth, 51), axis=1)
+        assert sign * event.details["held_deg"] == pytest.approx((sign * medians).max(), abs=1e-9)

@@ -1,0 +1,102 @@
+/* What the pair filter remembers, its settings, and the one update that all its measurements go through. */
+#ifndef IMUPOSTURE_PAIR_STATE_H
+#define IMUPOSTURE_PAIR_STATE_H
+
+#include <string.h>
+#include "spatial.h"
+
+/* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward and in side bends, and what the
+ * magnetic headings are off by (iron near the sensors; the field of the place). */
+enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, MAGNETIC, STATES };
+enum { UPPER, LOWER };
+#define LIMIT_STEPS 40.0 /* steps that count as one look at the limit: 20 s */
+enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
+
+typedef struct {
+    double period;             /* s between rows */
+    double step_rows;          /* rows a step */
+    double initial_sd;         /* rad: first guess that the wearer does not twist */
+    double bias_sd;            /* rad/s */
+    double bias_walk;          /* rad/s per root second */
+    double delta_walk;         /* rad per root second: scale errors, inclination errors */
+    double stance_sd;          /* rad a step: sway in the neutral stance */
+    double hold_tilt;          /* rad: a hold ends when a sensor leaves its inclination by this much */
+    double hold_turn;          /* rad: or has turned by this much beyond its bias */
+    double hold_twist;         /* rad: or the two against each other */
+    double hold_tilt_sd;       /* rad over a hold: drift of the inclination error */
+    double hold_common_sd;     /* rad over a hold: turn of the whole body */
+    double hold_relative_sd;   /* rad over a hold: turn of one segment on the other */
+    double hold_sway_sd;       /* rad: sway of each sensor about the pose, half a second apart */
+    double hold_shortest;      /* s */
+    double hold_longest;       /* s */
+    double bend_rate;          /* rad/s: levelled rate of both that counts as a bend */
+    double bend_coherence;     /* 0..1 */
+    double bend_sd;            /* rad an episode: off-plane share of single bends */
+    double bend_longest;       /* s an episode */
+    double coupling_sd;        /* rad: this person's own coupling angles */
+    double coupling_walk;      /* rad per root second */
+    double limit;              /* rad of axial rotation */
+    double limit_sd;           /* rad */
+    double magnetic_sd;        /* rad a step */
+    double magnetic_offset_sd; /* rad: iron near the sensors */
+    double magnetic_walk;      /* rad per root second: the field changes from place to place */
+    double gap_rate;           /* rad/s: what the wearer may twist while rows are missing */
+    double gap_most;           /* rad */
+    double slew;               /* s: corrections reach the rows with this time constant, without jumps */
+    double facing_sd;          /* rad: what the two mountings' facings may differ, which looks like coupling */
+} pair_settings;
+
+/* A pose that is being kept: how long, the vertical of each sensor at its beginning and now, the angle each turned by
+ * its gyroscope, its turn about the vertical beyond the bias, and the sums of a straight line through the angles. */
+typedef struct {
+    double steps, seconds, began[2][3], now[2][3], angle[2][3], turned[2], sum[2][3], moment[2][3];
+} pair_hold;
+
+typedef struct {
+    double x[STATES], p[STATES][STATES];
+    double started, rows, missing, twist; /* twist: last known axial heading difference, rad */
+    double correction;                    /* rad still to be handed to the rows */
+    double since_stance, since_hold, since_bend; /* s */
+    /* sums over a step: vertical, rate and twist; levelled rates of both as complex numbers */
+    double up[2][3], gyr[2][3], twist_cos, twist_sin, stance_rows;
+    double cross_re, cross_im, power[2], forward, side, magnetic_cos, magnetic_sin;
+    pair_hold hold, earlier, earliest; /* the hold that is open, as it is now and was one and two steps ago */
+    double settling;                   /* steps until the next hold may begin */
+    /* the bend that is open */
+    double bend_s, bend_re, bend_im, bend_power[2], bend_forward, bend_side;
+} pair_filter;
+
+static inline double pf_square(double x) { return x * x; }
+
+static void pf_start(pair_filter *f, const pair_settings *c) {
+    memset(f, 0, sizeof *f);
+    f->since_stance = f->since_hold = f->since_bend = 1e9;
+    f->p[DELTA][DELTA] = pf_square(c->initial_sd);
+    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] = pf_square(c->bias_sd);
+    double shared = pf_square(c->facing_sd), own = pf_square(c->coupling_sd);
+    f->p[COUPLING_FORWARD][COUPLING_FORWARD] = f->p[COUPLING_SIDE][COUPLING_SIDE] = shared + own;
+    f->p[COUPLING_FORWARD][COUPLING_SIDE] = f->p[COUPLING_SIDE][COUPLING_FORWARD] = shared;
+    f->p[MAGNETIC][MAGNETIC] = pf_square(c->magnetic_offset_sd);
+}
+
+/* One scalar measurement: innovation with direction h; beyond two of its own sds its weight falls (Huber 1964). */
+static void pf_update(pair_filter *f, const double h[STATES], double innovation, double variance, int robust) {
+    double ph[STATES], spread = 0.0, gain;
+    for (int i = 0; i < STATES; i++) {
+        ph[i] = 0.0;
+        for (int k = 0; k < STATES; k++) ph[i] += f->p[i][k] * h[k];
+    }
+    for (int i = 0; i < STATES; i++) spread += h[i] * ph[i];
+    double excess = innovation * innovation / (4.0 * (spread + variance));
+    if (robust && excess > 1.0) variance = (spread + variance) * excess - spread;
+    for (int i = 0; i < STATES; i++) {
+        gain = ph[i] / (spread + variance);
+        f->x[i] += gain * innovation;
+        if (i == DELTA) f->correction -= gain * innovation;
+        for (int k = 0; k < STATES; k++) f->p[i][k] -= gain * ph[k];
+    }
+    for (int i = 0; i < STATES; i++)
+        for (int k = 0; k < i; k++) f->p[i][k] = f->p[k][i] = 0.5 * (f->p[i][k] + f->p[k][i]);
+}
+
+#endif
