@@ -89,7 +89,7 @@ def unwrap(
 
 
 cdef double _follow(double due, double now, double steps, double period) noexcept nogil:
-    """Move the slow clock on by ``steps`` and a little towards what the stamp says; two stamps of a step move it once."""
+    """Move the slow clock on by ``steps`` and a little towards the stamp; two stamps of a step move it once."""
     if steps > LONG_STEPS:
         return now
     if steps < 1.0:

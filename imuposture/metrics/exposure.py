@@ -62,10 +62,10 @@ class Exposure:
         lost = (span.rows - lean.n) / span.rows * (span.rows / self._minute) if span.rows else 0.0
         yield new("minutes_lost", lost, "min", "exposure.minutes_lost/1", n=span.rows - lean.n)
         yield from _beyond(new, lean, None, INCLINATION_LIMITS)
-        yield from _percentiles(new, lean, "inclination", "deg", "exposure.apdf/1")
+        yield from _percentiles(new, lean, "inclination", "deg", "exposure.apdf/1@own_neutral")
         speed = span.tallies["speed"]
         yield from _percentiles(new, speed, "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
-        definition = f"exposure.dose/1@beyond_{DOSE_BEYOND_DEG:g}deg"
+        definition = f"exposure.dose/1@own_neutral,beyond_{DOSE_BEYOND_DEG:g}deg"
         for side, dose in (("forward", lean.dose_right), ("backward", lean.dose_left)):
             yield new("inclination_dose", dose if lean.n else None, "deg min", definition, side=side, n=lean.n)
         for plane in SIDED_PLANES:
@@ -87,8 +87,8 @@ def _beyond(
         side = None if plane is None else "right" if sign > 0.0 else "left"
         where = f"{'below' if plane is None and sign < 0.0 else 'above'}_{limit if plane is None else abs(limit):g}deg"
         share, minutes = tally.beyond(k) if tally.n else (None, None)
-        yield new(f"share_{where}", share, "%", "exposure.share/1", plane, side, n=tally.n)
-        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1", plane, side, n=tally.n)
+        yield new(f"share_{where}", share, "%", "exposure.share/1@own_neutral", plane, side, n=tally.n)
+        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1@own_neutral", plane, side, n=tally.n)
 
 
 def _percentiles(new: partial[Figure], tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:
