@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from imuposture._blocks import FloatArray, PairBlock, SensorRows
+from imuposture._blocks import FloatArray, PairBlock, Quality, SensorRows
 from imuposture._errors import CalibrationError, ConfigError, RecordingError
 from imuposture.acquisition.readers import Recording, open_pair, open_recording
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
 from imuposture.output import Memory, Result, SessionFolder, find_kept, manifest
-from imuposture.pipeline import Config, Pipeline, pieces
+from imuposture.pipeline import Config, Pipeline, Rows, pieces
 
 __all__ = ["process"]
 
@@ -81,10 +81,8 @@ def process(
     sink = Memory(facts) if out is None else SessionFolder(out, facts, overwrite=overwrite, samples=samples)
     with sink:
         share = _Share(source, progress)
-        for pair in walk.pairs():
-            for piece in pieces(pair):
-                rows = walk.pipeline.walk(piece)
-                sink.write(rows.posture, rows.metrics, rows.samples if samples else None)
+        for rows in walk.rows():
+            sink.write(rows.posture, rows.metrics, rows.samples if samples else None)
             share.report(walk.seconds)
         return sink.close(walk.pipeline.metrics.finish(), walk.findings())
 
@@ -98,6 +96,7 @@ class _Walk:
         self._blocks = source.blocks()
         self._held: list[PairBlock] | None = []
         self.seconds = 0.0
+        self._rows = self._lost = 0  # rows walked, and those of them without a heading worth its name
         calibration = borrowed or self._first_pass(config)
         self.pipeline = Pipeline(self.alignment, calibration, config)
 
@@ -140,17 +139,37 @@ class _Walk:
         yield from self._aligned()
         yield self.alignment.finish()
 
+    def rows(self) -> Iterator[Rows]:
+        """Walk every row of the recording, a piece at a time."""
+        for pair in self.pairs():
+            for piece in pieces(pair):
+                rows = self.pipeline.walk(piece)
+                self._rows += len(piece)
+                self._lost += int(np.count_nonzero(rows.posture.quality & Quality.HEADING_UNKNOWN.value))
+                yield rows
+
     def findings(self) -> dict[str, Any]:
         """Return what is known only after the last row."""
         counts = {role: count.asdict() for role, count in self.alignment.counts().items()}
-        _, sds = self.pipeline.heading.states()
         return {
             "alignment": {"rate_hz": self.alignment.rate_hz, "sensors": counts},
             "calibration": self.pipeline.calibration.asdict(),
-            "heading": {
-                "method": "stance, holds, co-rotation and limits; causal",
-                "final_sd_deg": float(np.rad2deg(sds[0])),
-            },
+            "heading": self._heading(),
+        }
+
+    def _heading(self) -> dict[str, Any]:
+        if not self.pipeline.calibration.usable or len(self.alignment.streams) < 2:
+            return {"verdicts": ["relative heading: not estimated without a calibration of both sensors"]}
+        sd = float(np.rad2deg(self.pipeline.heading.states()[1][0]))
+        share = self._lost / max(self._rows, 1)
+        verdict = f"the sensors' relative heading is known within {sd:.1f} degrees (1 sd) at the end"
+        if share > 0:
+            verdict += f", not well enough in {share:.0%} of the rows"
+        return {
+            "verdicts": [verdict],
+            "method": "neutral stance, holds, bends and limits; causal",
+            "final_sd_deg": sd,
+            "unknown_share": share,
         }
 
 
