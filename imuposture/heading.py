@@ -89,7 +89,7 @@ class HeadingSettings:
     hold_longest_s: float = 30.0
     bend_rate_dps: float = 10.0
     bend_coherence: float = 0.92
-    bend_sd_deg: float = 7.5
+    bend_sd_deg: float = 6.5
     bend_longest_s: float = 3.0
     coupling_sd_deg: float = 0.8
     coupling_walk_deg: float = 0.012
@@ -146,7 +146,8 @@ class Heading:
         settings = settings or HeadingSettings()
         if len(stances) > 1:
             steps = float(np.median([end - start for start, end in stances])) / STEP_S
-            apart = float(np.rad2deg(neutral_sd)) * float(np.sqrt(max(steps, 1.0)))
+            about_mean = float(np.sqrt(1.0 - 1.0 / len(stances)))  # their mean is zero by definition
+            apart = float(np.rad2deg(neutral_sd)) * about_mean * float(np.sqrt(max(steps, 1.0)))
             settings = replace(settings, stance_sd_deg=max(settings.stance_sd_deg, apart))
         members = _members(settings, rate_hz)
         self._filter = _ext.PairFilter(np.append(members, facing_sd))
