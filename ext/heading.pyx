@@ -10,7 +10,7 @@ cdef extern from "pair_filter.h" nogil:
         double p[10][10]
         double missing
         double correction
-    void pf_start(pair_filter *f, const pair_settings *c) noexcept
+    void pf_start(pair_filter *f, const pair_settings *c, const double *bias) noexcept
     void pf_row(
         pair_filter *f,
         const pair_settings *c,
@@ -25,17 +25,21 @@ cdef extern from "pair_filter.h" nogil:
 
 
 cdef class PairFilter:
-    """State of the filter between blocks; ``settings`` holds the members of pair_settings in their order."""
+    """State of the filter between blocks.
+
+    settings  members of pair_settings in their order
+    bias      (6,)  rad/s, first guess of both gyroscopes' biases, segment axes: upper, then lower
+    """
 
     cdef pair_filter state
     cdef pair_settings settings
 
-    def __init__(self, const double[::1] settings):
+    def __init__(self, const double[::1] settings, const double[::1] bias):
         cdef Py_ssize_t member
         cdef double *members = &self.settings.period
         for member in range(<Py_ssize_t>(sizeof(pair_settings) // sizeof(double))):
             members[member] = settings[member]
-        pf_start(&self.state, &self.settings)
+        pf_start(&self.state, &self.settings, &bias[0])
 
     @staticmethod
     def members():

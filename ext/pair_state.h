@@ -68,8 +68,9 @@ typedef struct {
 
 static inline double pf_square(double x) { return x * x; }
 
-static void pf_start(pair_filter *f, const pair_settings *c) {
+static void pf_start(pair_filter *f, const pair_settings *c, const double bias[6]) {
     memset(f, 0, sizeof *f);
+    memcpy(f->x + BIAS_UPPER, bias, 6 * sizeof(double));
     f->since_stance = f->since_hold = f->since_bend = 1e9;
     f->p[DELTA][DELTA] = pf_square(c->initial_sd);
     for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] = pf_square(c->bias_sd);

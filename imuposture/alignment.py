@@ -19,7 +19,7 @@ from imuposture._ext import alignment as _ext
 __all__ = ["Alignment", "Counts"]
 
 REORDER_WINDOW_S = 2.0  # a sample this late came out of order; later still, the sensor's clock has started anew
-LONGEST_GAP_S = 6 * 3600.0  # rows of a gap are written out; beyond this it is two recordings
+LONGEST_GAP_S = 2 * 3600.0  # rows of a gap are written out; beyond this it is two recordings
 SLACK = 1e-6  # s; decimal time stamps this near to each other are one instant, and a gap this near to the limit is it
 
 

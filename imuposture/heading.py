@@ -40,7 +40,8 @@ class HeadingSettings:
     initial_sd_deg : float
         First guess that the wearer does not twist. Matters only until the neutral stance.
     bias_sd_dps, bias_walk_dps : float
-        Gyroscope bias, deg/s, and its random walk, deg/s per root second. Small trusts what was learnt for longer.
+        What the stance leaves unknown of a gyroscope's bias, deg/s, and the bias's random walk, deg/s per root second.
+        Small trusts what was learnt for longer.
     delta_walk_deg : float
         deg per root second: scale errors and inclination errors while moving.
     stance_sd_deg : float
@@ -74,7 +75,7 @@ class HeadingSettings:
     """
 
     initial_sd_deg: float = 15.0
-    bias_sd_dps: float = 1.0
+    bias_sd_dps: float = 0.3
     bias_walk_dps: float = 0.0021
     delta_walk_deg: float = 0.02
     stance_sd_deg: float = 1.5
@@ -105,7 +106,7 @@ class HeadingSettings:
     def __post_init__(self) -> None:
         for member in fields(self):
             value = getattr(self, member.name)
-            if not 0 < value < np.inf:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < np.inf:
                 raise ConfigError(f"{member.name} must be more than 0 and finite, got {value!r}")
 
 
@@ -119,6 +120,8 @@ class Heading:
     settings : HeadingSettings
     stances : sequence of (start, end)
         s of session time in which the wearer stood neutrally, from the calibration.
+    bias : (6,) float64, rad/s, optional
+        Mean rates of the upper and the lower gyroscope in the stance, segment axes.
     facing_sd : float
         rad; what the facings of the two mountings may differ from each other, from the calibration.
     neutral_sd : float
@@ -137,6 +140,7 @@ class Heading:
         settings: HeadingSettings | None = None,
         stances: Sequence[tuple[float, float]] = (),
         *,
+        bias: FloatArray | None = None,
         facing_sd: float = 0.1,
         neutral_sd: float = 0.0,
     ) -> None:
@@ -150,7 +154,7 @@ class Heading:
             apart = float(np.rad2deg(neutral_sd)) * about_mean * float(np.sqrt(max(steps, 1.0)))
             settings = replace(settings, stance_sd_deg=max(settings.stance_sd_deg, apart))
         members = _members(settings, rate_hz)
-        self._filter = _ext.PairFilter(np.append(members, facing_sd))
+        self._filter = _ext.PairFilter(np.append(members, facing_sd), np.zeros(6) if bias is None else bias)
 
     def push(
         self,

@@ -82,8 +82,8 @@ class Config:
     gap_limit_s: float = 0.1
     calibration_search_s: float = 1800.0
     smoothing_hz: float = 3.0
-    tilt_sd_deg: float = 0.29
-    soft_tissue_sd_deg: float = 0.38
+    tilt_sd_deg: float = 0.33
+    soft_tissue_sd_deg: float = 0.4
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
     placement: str | None = None
@@ -93,14 +93,21 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("gap_limit_s", "calibration_search_s", "smoothing_hz", "heading_unknown_deg", "window_s"):
             value = getattr(self, name)
-            if not 0 < value < np.inf:
-                raise ConfigError(f"{name} must be more than 0 and finite, got {value!r}")
+            if not _is_number(value) or not 0 < value < np.inf:
+                raise ConfigError(f"{name} must be a number, more than 0 and finite, got {value!r}")
         for name in ("tilt_sd_deg", "soft_tissue_sd_deg"):
             value = getattr(self, name)
-            if not 0 <= value < 90:
+            if not _is_number(value) or not 0 <= value < 90:
                 raise ConfigError(f"{name} must lie between 0 and 90 degrees, got {value!r}")
         if self.parameters not in ("default", "vqf"):
             raise ConfigError(f"parameters must be 'default' or 'vqf', got {self.parameters!r}")
+        if not isinstance(self.magnetometer, bool):
+            raise ConfigError(f"magnetometer must be true or false, got {self.magnetometer!r}")
+        if not isinstance(self.placement, str | None):
+            raise ConfigError(f"placement must be a text, got {self.placement!r}")
+        names = () if self.metrics is None else self.metrics
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Config":
@@ -184,6 +191,7 @@ class Pipeline:
             rate,
             config.heading,
             calibration.stances(),
+            bias=np.concatenate([calibration.upper.segment_bias(), calibration.lower.segment_bias()]),
             facing_sd=calibration.facing_difference_sd(),
             neutral_sd=float(np.deg2rad(calibration.return_sd_deg)),
         )
@@ -249,6 +257,10 @@ class Pipeline:
         if self.calibration.usable and len(self._roles) == 2:
             quality[known & ~(heading.sd < self._unknown)] |= Quality.HEADING_UNKNOWN.value
         return quality
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imuposture._blocks import FloatArray, PairBlock, Quality, SensorRows
+from imuposture._blocks import FloatArray, PairBlock, Quality, SensorRows, Stream
 from imuposture._errors import CalibrationError, ConfigError, RecordingError
 from imuposture.acquisition.readers import Recording, open_pair, open_recording
 from imuposture.alignment import Alignment
@@ -212,7 +212,10 @@ def _opened(
 
 def _facts(source: Recording, config: Config, calibration: Path | None) -> dict[str, Any]:
     """Return what the manifest says before the first row."""
-    files = {"paths": [str(path) for path in source.paths], "sha256": [_digest(path) for path in source.paths]}
+    files = {
+        "paths": [str(path) for path in source.paths],
+        "sha256": [_digest(path) for path in source.paths],
+    }
     if calibration is not None:
         files["calibration_sha256"] = [_digest(calibration)]
     return {
@@ -222,7 +225,7 @@ def _facts(source: Recording, config: Config, calibration: Path | None) -> dict[
         "placement": config.placement,
         "start": None if source.start is None else source.start.isoformat(),
         "time_zone": None if source.start is None else str(source.start.tzinfo),
-        "sensors": {stream.role: {"driver": stream.sensor, "rate_hz": stream.rate_hz} for stream in source.streams},
+        "sensors": {stream.role: _sensor(stream) for stream in source.streams},
         "notes": [*source.notes, *_no_magnetometer(source, config)],
     }
 
@@ -232,6 +235,17 @@ def _no_magnetometer(source: Recording, config: Config) -> list[str]:
     if not config.magnetometer or not lacking:
         return []
     return [f"the magnetometer was asked for, but the recording has none for {' and '.join(lacking)}: left out"]
+
+
+def _sensor(stream: Stream) -> dict[str, Any]:
+    clock = {"tick_s": stream.tick_s, "wrap_ticks": stream.wrap_ticks, "start_s": stream.start_s}
+    return {
+        "driver": stream.sensor,
+        "rate_hz": stream.rate_hz,
+        "acc_full_scale": stream.acc_full_scale,
+        "gyr_full_scale": stream.gyr_full_scale,
+        "clock": clock,
+    }
 
 
 def _digest(path: Path) -> str:

@@ -132,9 +132,18 @@ def test_a_gap_in_the_stance_is_left_out_of_it(ideal):
     assert mounting_error_deg(found, ideal, "upper") < 0.3
 
 
-def test_a_named_window_without_rows_is_refused(ideal):
-    with pytest.raises(CalibrationError, match=r"neutral = \[500, 506\] s holds 0.0 s"):
-        calibrate(pair_of(ideal), RATE, {"neutral": [(500.0, 506.0)]})
+@pytest.mark.parametrize("window", [(500.0, 506.0), (0.0, 2.0)], ids=["nowhere", "short"])
+def test_a_named_stance_that_is_too_short_says_so_and_claims_nothing(ideal, window):
+    found = calibrate(pair_of(ideal), RATE, {"neutral": [window], "flexion": windows_of(ideal)["flexion"]})
+    assert not found.usable
+    assert "3 s are needed" in found.verdicts[0]
+
+
+def test_a_stance_in_pieces_counts_as_a_whole(ideal):
+    windows = {**windows_of(ideal), "neutral": [(0.0, 2.5), (3.0, 5.5)]}
+    found = calibrate(pair_of(ideal), RATE, windows)
+    assert found.usable
+    assert mounting_error_deg(found, ideal, "upper") < 0.3
 
 
 def test_stored_and_read_it_is_the_same_to_the_last_bit(ideal):

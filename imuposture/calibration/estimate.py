@@ -11,16 +11,16 @@ from itertools import pairwise
 import numpy as np
 
 from imuposture._blocks import ROLES, FloatArray, PairBlock, Role
-from imuposture._errors import CalibrationError
 from imuposture.calibration.mounting import Calibration, Mounting, Window
 from imuposture.calibration.movements import FRAME_S, STANCE_S, Bend, Frames, Stance, bends, stance, stances
 from imuposture.calibration.vectors import about, angle, cross, dot, mean, median, spread, unit, within
-from imuposture.calibration.verdicts import FEWEST_BENDS, judge, not_calibrated, one_sensor
+from imuposture.calibration.verdicts import FEWEST_BENDS, judge, not_calibrated, one_sensor, short_stance
 
 __all__ = ["calibrate"]
 
 LOOK_AHEAD_S = 90.0  # forward bends are looked for this long after a stance, side bends this long after them
 PAUSE_S = 10.0  # bends further apart belong to different sets
+SHORTEST_PIECE_S = 1.0  # of a named neutral window that is in pieces
 SAME_STANCE = 8.0  # degrees of inclination between two neutral stances of a person, at most
 SMALLEST_FORWARD, SMALLEST_SIDE = 20.0, 9.0  # degrees of the upper sensor
 SMALLEST_OWN = 5.0  # degrees; a sensor that hardly tilts in a side bend says nothing about its facing
@@ -61,16 +61,19 @@ def calibrate(pair: PairBlock, rate_hz: float, windows: Mapping[str, Sequence[Wi
     -------
     Calibration
         Not usable, with a verdict that says what to do, where the movements do not carry it.
-
-    Raises
-    ------
-    CalibrationError
-        If a named window holds no rows.
     """
     frames = Frames.of(pair, rate_hz)
     if any(np.isnan(acc[:, 0]).all() for acc in (frames.upper_acc, frames.lower_acc)):
         return _nominal(frames, None, one_sensor())
     named = {name: tuple(spans) for name, spans in (windows or {}).items() if spans}
+    if "neutral" in named:
+        known = [_known_s(frames, window) for window in named["neutral"]]
+        if sum(known) < STANCE_S - FRAME_S / 2:
+            return _nominal(frames, None, short_stance(sum(known), STANCE_S))
+        clear = tuple(
+            window for window, seconds in zip(named["neutral"], known, strict=True) if seconds >= SHORTEST_PIECE_S
+        )
+        named["neutral"] = clear or named["neutral"]
     movements = _named(pair, frames, named) if "neutral" in named else _found(pair, frames, named)
     if movements is None or not movements.forward:
         return _nominal(frames, movements, not_calibrated(stood_still=movements is not None))
@@ -79,15 +82,13 @@ def calibrate(pair: PairBlock, rate_hz: float, windows: Mapping[str, Sequence[Wi
 
 def _named(pair: PairBlock, frames: Frames, windows: Mapping[str, tuple[Window, ...]]) -> _Movements:
     """Take the movements from the windows that the recording names."""
-    neutral = _together([stance(frames, *_span(frames, window, "neutral")) for window in windows["neutral"]])
+    neutral = _together([stance(frames, *_span(frames, window)) for window in windows["neutral"]])
     if "flexion" not in windows:
         found = _after(pair, frames, neutral)
         return _Movements(neutral, dict(windows), *(found or ([], [])), found=False)
     inside = {
         name: [
-            bend
-            for window in windows.get(name, ())
-            for bend in bends(pair, frames, neutral, *_span(frames, window, name))
+            bend for window in windows.get(name, ()) for bend in bends(pair, frames, neutral, *_span(frames, window))
         ]
         for name in ("flexion", "lateral")
     }
@@ -276,7 +277,7 @@ def _neutral_spread(frames: Frames, movements: _Movements) -> float:
     spans = movements.windows["neutral"]
     if len(spans) < 2:
         return ASSUMED_NEUTRAL_SD
-    stretches = [stance(frames, *_span(frames, window, "neutral")) for window in spans]
+    stretches = [stance(frames, *_span(frames, window)) for window in spans]
     away = [stretch.upper_up - movements.neutral.upper_up for stretch in stretches]
     square = sum(dot(a, a) for a in away) / (len(away) - 1) / 2  # two planes share it
     return max(float(np.rad2deg(np.sqrt(square))), 0.5) / float(np.sqrt(len(away)))
@@ -329,17 +330,17 @@ def _windows(
     return windows
 
 
-def _span(frames: Frames, window: Window, name: str) -> tuple[int, int]:
+def _span(frames: Frames, window: Window) -> tuple[int, int]:
     """Return the frames that lie in a window."""
     first, last = np.searchsorted(frames.time_s, window)
-    known = np.count_nonzero(~np.isnan(frames.upper_acc[first:last, 0] + frames.lower_acc[first:last, 0])) * FRAME_S
-    needed = STANCE_S if name == "neutral" else FRAME_S
-    if known < needed - FRAME_S / 2:
-        raise CalibrationError(
-            f"calibration window {name} = [{window[0]:g}, {window[1]:g}] s holds {known:.1f} s of both sensors, "
-            f"{needed:g} s are needed; name another window, or none, so that it is looked for"
-        )
     return int(first), int(last)
+
+
+def _known_s(frames: Frames, window: Window) -> float:
+    """Return how long both sensors are known in a window."""
+    first, last = _span(frames, window)
+    whole = ~np.isnan(frames.upper_acc[first:last, 0] + frames.lower_acc[first:last, 0])
+    return int(np.count_nonzero(whole)) * FRAME_S
 
 
 def _variance(angles: Sequence[float], set_: list[Bend], role: Role) -> float:

@@ -40,6 +40,11 @@ class Mounting:
         mag = None if rows.mag is None else self._turn(rows.mag)
         return SensorRows(self._turn(rows.acc), self._turn(rows.gyr), mag, rows.flags)
 
+    def segment_bias(self) -> FloatArray:
+        """Return the gyroscope's mean rate in the stance, (3,) rad/s, in the segment's axes."""
+        bias: FloatArray = self._turn(self.gyro_bias[None, :])[0]
+        return bias
+
     def _turn(self, vectors: FloatArray) -> FloatArray:
         out = np.empty(vectors.shape)
         _ext.rotate(np.ascontiguousarray(vectors), self.axes, out)

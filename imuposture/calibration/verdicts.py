@@ -5,7 +5,7 @@ import numpy as np
 from imuposture._blocks import ROLES
 from imuposture.calibration.mounting import Mounting
 
-__all__ = ["FEWEST_BENDS", "judge", "not_calibrated", "one_sensor"]
+__all__ = ["FEWEST_BENDS", "judge", "not_calibrated", "one_sensor", "short_stance"]
 
 FEWEST_BENDS = 3
 PLANARITY = 0.9
@@ -56,6 +56,15 @@ def one_sensor() -> str:
     return (
         "only one sensor: its inclination is given, assuming a flat sensor with its z axis to the back; spinal angles "
         "need both"
+    )
+
+
+def short_stance(known_s: float, needed_s: float) -> str:
+    """Return the verdict on named neutral windows that hold too little."""
+    return (
+        f"not calibrated: the neutral windows that the recording names hold {known_s:.1f} s of both sensors, "
+        f"{needed_s:g} s are needed; name others in the TOML file, or none, so that they are looked for. Inclinations "
+        "assume a flat sensor, its z axis to the back; spinal angles are left out"
     )
 
 

@@ -2,7 +2,8 @@
 
 Two families of figures. Those measured from the neutral stance (means, doses, extremes) take over every lean of that
 stance; they are "own_neutral" by definition id and never called even. Those counted from each repetition's own start
-(sizes, counts, coupled motion) are free of it. Nowhere is anything assumed to average to zero.
+(sizes, counts) are free of it; coupled motion is not, because a lean in the stance tilts the axis of the bends.
+Nowhere is anything assumed to average to zero.
 """
 
 from collections.abc import Iterator
@@ -150,16 +151,15 @@ class Asymmetry:
         return _Claim(figure, Comparison(_normal_tail(bias * sqrt(n)), beyond, may_be_even=True, tellable=True))
 
     def _coupling_claim(self, plane: Plane) -> _Claim:
-        sample, margin = self._halves.coupled[plane], self._context.even_within_deg
-        definition = f"asymmetry.coupling/1@even_within_{margin:g}deg"
-        found = None
+        sample, found = self._halves.coupled[plane], None
+        definition = "asymmetry.coupling/1@own_neutral"  # a lean in the stance tilts the axis that bends are about
         if len(sample):
             soft, leaked = self._context.soft_tissue_sd_deg, self._halves.bend_size.mean * self._facing_rad()
             found = sample.with_shared(sqrt(soft * soft + leaked * leaked))
         value = found.value if found else None
         figure = Figure("coupled_in_flexion", value, "deg", definition, plane, n=len(sample))
         tellable = len(sample) >= FEWEST_A_SIDE and self._context.calibrated
-        return _Claim(_with_interval(figure, found), _comparison(found, margin, tellable))
+        return _Claim(_with_interval(figure, found), _comparison(found, None, tellable))
 
     def _posture_figures(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:

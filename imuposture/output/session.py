@@ -139,7 +139,7 @@ class SessionFolder:
         self._open = True
         with self._all_or_nothing():
             self._part.mkdir(parents=True)
-            self._put_manifest(_manifest.completed(self._given))
+            self._put_manifest(self._completed(self._given))
             for table in ("posture", "samples") if samples else ("posture",):
                 self._start(table, arrow_schema(table))
 
@@ -183,7 +183,7 @@ class SessionFolder:
             self._rows.push(summary or MetricBlock())
             seals = self._close_tables()
             known = {**self._given, "duration_s": self._rows.posture.duration_s, **(manifest or {}), "tables": seals}
-            whole = _manifest.completed(known)
+            whole = self._completed(known)
             self._put_manifest(whole)
             sync(self._part)
             self._publish()
@@ -240,6 +240,14 @@ class SessionFolder:
             self._start(table, rows.schema)
             self._files[table].write(rows)
         return {table: file.close() for table, file in self._files.items()}
+
+    def _completed(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete the manifest, with the paths of the input as seen from the session, so that both may move."""
+        source = known.get("input")
+        if isinstance(source, Mapping) and "paths" in source:
+            paths = [_seen_from(self._path, path) for path in source["paths"]]
+            known = {**known, "input": {**source, "paths": paths}}
+        return _manifest.completed(known)
 
     def _put_manifest(self, manifest: dict[str, Any]) -> None:
         path = self._part / "session.json"
@@ -324,6 +332,13 @@ def _refuse_inputs(folder: Path, manifest: Mapping[str, Any]) -> None:
         given = Path(os.path.abspath(path))
         if folder == given or (folder in given.parents and _occupied(folder)):
             raise SessionError(f"{folder} holds the input {given.name!r}: choose another --out")
+
+
+def _seen_from(folder: Path, path: str) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive on Windows
+        return os.path.abspath(path)
 
 
 def _missing_parents(path: Path) -> list[Path]:

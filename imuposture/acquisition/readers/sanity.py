@@ -14,6 +14,7 @@ from imuposture._blocks import FloatArray
 __all__ = ["Agreement", "gravity_agreement", "repeats", "rest_level"]
 
 Mask = NDArray[np.bool_]
+_BRIDGE_ROWS = 10  # rows; longer losses are not bridged
 _SMOOTH_S = 0.4  # box over which linear acceleration is averaged away; longer blurs quick bends
 _SPAN_S = 0.6  # time over which gravity's direction is seen to change; shorter is noise, longer is not linear
 _HOP_S = 0.1
@@ -60,6 +61,20 @@ class Agreement:
     count: int
     correlation: float
     factor: float
+
+
+def bridged(values: FloatArray) -> FloatArray:
+    """Return ``values`` (n, 3) with straight lines over losses of a few rows: enough to judge units, and only that."""
+    valid = np.isfinite(values).all(axis=1)
+    known = np.flatnonzero(valid)
+    if len(known) in (0, len(values)):
+        return values
+    rows = np.arange(len(values))
+    before = known[np.maximum(np.searchsorted(known, rows, side="right") - 1, 0)]
+    after = known[np.minimum(np.searchsorted(known, rows), len(known) - 1)]
+    near = (after - before <= _BRIDGE_ROWS) & (before <= rows) & (rows <= after)
+    lines = np.stack([np.interp(rows, known, column[known]) for column in values.T], axis=1)
+    return np.where((valid | near)[:, None], lines, np.nan)
 
 
 def gravity_agreement(seconds: FloatArray, acc: FloatArray, gyr: FloatArray, rate_hz: float) -> Agreement:

@@ -49,7 +49,7 @@ class Verdicts:
             self._refuse_dead(block.role, "acceleration", block.acc)
             self._refuse_dead(block.role, "angular rate", block.gyr)
             self._note_repeats(block)
-            level = sanity.rest_level(block.acc, self.rate_hz)
+            level = sanity.rest_level(sanity.bridged(block.acc), self.rate_hz)
             if level is None:
                 self.notes.append(f"{block.role}: no second without a missing sample; units could not be checked")
                 continue
@@ -67,7 +67,8 @@ class Verdicts:
         RecordingError
             If they turn opposite ways, or differ by the factor between degrees and radians.
         """
-        found = sanity.gravity_agreement(seconds, block.acc, block.gyr * GYR_UNITS[unit], self.rate_hz)
+        acc, gyr = sanity.bridged(block.acc), sanity.bridged(block.gyr) * GYR_UNITS[unit]
+        found = sanity.gravity_agreement(seconds, acc, gyr, self.rate_hz)
         if found.count < MIN_PIECES:
             return
         if found.correlation < MIRRORED_CORRELATION and found.count >= PIECES_TO_REFUSE:
