@@ -190,7 +190,7 @@ def test_configuration_round_trip(tmp_path):
     [
         ("windows_s = 3", "windows_s"),
         ("[heading]\nbend = 3", "bend_sd_deg"),
-        ("window_s = -1", "window_s must be more than 0"),
+        ("window_s = -1", "window_s must be a number, more than 0"),
         ("parameters = 'best'", "must be 'default' or 'vqf'"),
         ("window_s = 'a'", "window_s"),
         ("= 3", "not a configuration file in TOML"),
