@@ -1,7 +1,7 @@
 """Processing: a recording in, a session out. Two passes: the first finds the calibration, the second is the walk."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from imuposture.pipeline import Config, Pipeline, Rows, pieces
 __all__ = ["process"]
 
 HELD_S = 3600.0  # rows kept from the first pass for the second; beyond this the file is read again
+LITTLE_OVERLAP = 0.5  # share of the rows; less looks like files of two recordings
 HEAD = 1 << 16  # bytes that tell how long a row is
 
 
@@ -84,7 +85,7 @@ def process(
         for rows in walk.rows():
             sink.write(rows.posture, rows.metrics, rows.samples if samples else None)
             share.report(walk.seconds)
-        return sink.close(walk.pipeline.metrics.finish(), walk.findings())
+        return sink.close(walk.pipeline.metrics.finish(), walk.findings(facts["notes"]))
 
 
 class _Walk:
@@ -96,7 +97,7 @@ class _Walk:
         self._blocks = source.blocks()
         self._held: list[PairBlock] | None = []
         self.seconds = 0.0
-        self._rows = self._lost = 0  # rows walked, and those of them without a heading worth its name
+        self._rows = self._gaps = self._lost = 0  # rows walked, without both sensors, without a heading worth its name
         calibration = borrowed or self._first_pass(config)
         self.pipeline = Pipeline(self.alignment, calibration, config)
 
@@ -146,16 +147,25 @@ class _Walk:
                 rows = self.pipeline.walk(piece)
                 self._rows += len(piece)
                 self._lost += int(np.count_nonzero(rows.posture.quality & Quality.HEADING_UNKNOWN.value))
+                self._gaps += int(np.count_nonzero(rows.posture.quality & Quality.GAP.value))
                 yield rows
 
-    def findings(self) -> dict[str, Any]:
+    def findings(self, notes: Sequence[str]) -> dict[str, Any]:
         """Return what is known only after the last row."""
         counts = {role: count.asdict() for role, count in self.alignment.counts().items()}
         return {
             "alignment": {"rate_hz": self.alignment.rate_hz, "sensors": counts},
             "calibration": self.pipeline.calibration.asdict(),
             "heading": self._heading(),
+            "notes": [*notes, *self._overlap()],
         }
+
+    def _overlap(self) -> list[str]:
+        """Say so where the two sensors were hardly ever there together: the files may not belong to each other."""
+        share = 1.0 - self._gaps / max(self._rows, 1)
+        if share >= LITTLE_OVERLAP:
+            return []
+        return [f"the sensors are there together in {share:.0%} of the rows; check that the files belong together"]
 
     def _heading(self) -> dict[str, Any]:
         if not self.pipeline.calibration.usable or len(self.alignment.streams) < 2:

@@ -162,6 +162,16 @@ def test_magnetometers_that_are_not_there_are_said_to_be_missing(recording):
     assert any("magnetometer was asked for" in note for note in result.manifest["notes"])
 
 
+def test_files_that_hardly_overlap_are_pointed_out(demo, tmp_path):
+    demo.write_movella_dot(tmp_path)
+    lower = next(path for path in tmp_path.glob("*.csv") if "lower" in path.name)
+    lines = lower.read_text().splitlines(keepends=True)
+    head = next(i for i, line in enumerate(lines) if line.startswith("PacketCounter")) + 1
+    lower.write_text("".join(lines[:head] + lines[-800:]))
+    result = ip.process(upper=next(p for p in tmp_path.glob("*.csv") if "upper" in p.name), lower=lower)
+    assert any("check that the files belong together" in note for note in result.manifest["notes"])
+
+
 def test_progress_goes_to_one(recording):
     shares: list[float] = []
     ip.process(recording, progress=shares.append)
