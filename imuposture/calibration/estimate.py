@@ -106,8 +106,8 @@ def _found(pair: PairBlock, frames: Frames, windows: Mapping[str, tuple[Window, 
         if median([bend.upper_deg for bend in found[0]]) >= 0.7 * largest:
             again = _returns(first, found, still)
             neutral = _together(again)
-            found = _after(pair, frames, neutral) or found  # noqa: PLW2901 (the same set, seen from the mean stance)
-            return _Movements(neutral, _windows(frames, again, found, windows), *found, found=True)
+            seen = _after(pair, frames, neutral) or found  # the same bends, from the mean stance
+            return _Movements(neutral, _windows(frames, again, seen, windows), *seen, found=True)
     for neutral in still[:1]:
         everything = bends(pair, frames, neutral, neutral.last, len(frames.start))
         forward = _alike([bend for bend in everything if bend.upper_deg >= 1.5 * SMALLEST_FORWARD])
