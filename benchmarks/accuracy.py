@@ -27,14 +27,14 @@ rows within the reported standard deviation (68 %, 95 % wanted); heading: error 
 sensor alone, 6-axis, in the segment frames we found, with the true heading in the last stance of the calibration."""
 
 
-def simulated(seeds: int, minutes: float, scenarios: Sequence[Scenario] = SCENARIOS) -> bool:
+def simulated(seeds: int, minutes: float, scenarios: Sequence[Scenario] = SCENARIOS, first: int = 0) -> bool:
     """Print the table of simulated work; return whether every goal was reached."""
     print(LEGEND.format(seeds=seeds, minutes=minutes, settled=SETTLED_S))
     good = True
     for scenario in scenarios:
         for script in SCRIPTS:
             with tempfile.TemporaryDirectory() as folder:
-                found = list(outcomes(scenario, script, range(seeds), minutes, Path(folder)))
+                found = list(outcomes(scenario, script, range(first, first + seeds), minutes, Path(folder)))
             for how in CALIBRATIONS:
                 reached = _print_outcomes(scenario, f"{script}, calibration {how}", [one[how] for one in found])
                 good &= reached or not scenario.goal
@@ -89,9 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(["simulated", *sections]), help="sections, with commas between them")
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--first-seed", type=int, default=0, help="0 to 20 were tuned on; larger ones are fresh")
     parser.add_argument("--minutes", type=float, default=30.0)
     options = parser.parse_args(arguments)
-    sections["simulated"] = partial(simulated, options.seeds, options.minutes)
+    sections["simulated"] = partial(simulated, options.seeds, options.minutes, first=options.first_seed)
     wanted = options.only.split(",")
     if unknown := sorted(set(wanted) - set(sections)):
         parser.error(f"there is no section {unknown[0]!r}; choose from {', '.join(sections)}")
