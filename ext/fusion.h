@@ -10,12 +10,12 @@
 
 /* What people choose; explained in imuposture/fusion.py, class Parameters. SI units. */
 typedef struct {
-    double acc_tau, mag_tau;
+    double sensor_delay, acc_tau, mag_tau, mag_turn_time;
     double bias_sigma_start, bias_forgetting_time, bias_limit;
     double bias_sigma_motion, bias_vertical_weight, bias_sigma_rest;
     double rest_min_time, rest_tau, rest_gyr, rest_acc;
     double field_tau, field_reference_tau, field_norm_tolerance, field_dip_tolerance;
-    double field_new_time, field_first_time, field_min_rate;
+    double field_new_time, field_first_time, field_standing_time, field_min_rate;
     double field_undisturbed_time, field_reject_time, field_reject_factor;
     double turn_invariant;
 } FusionParameters;
@@ -29,6 +29,7 @@ typedef struct {
 /* What the kernels read: all that is constant while the filter runs. */
 typedef struct {
     double period, rate, half_period, quarter_period_squared; /* s, Hz, s, s^2 */
+    double half_delay;                                        /* s */
     FusionLowPass acc_low_pass, rest_low_pass, field_low_pass;
 
     double rest_gyr_squared, rest_acc_squared, rest_min_time; /* rad^2/s^2, m^2/s^4, s */
@@ -38,9 +39,10 @@ typedef struct {
     double bias_variance_start, bias_variance_growth;   /* rad^2/s^2, and the same a row */
     double weight_motion, weight_vertical, weight_rest; /* W of the Kalman update, rad^2/s^2 */
 
-    double heading_gain, heading_tau;                             /* 1, s */
+    double heading_gain, heading_tau, turn_time_squared;          /* 1, s, s^2 */
     double field_gain, field_norm_tolerance, field_dip_tolerance; /* 1, 1, rad */
     double field_undisturbed_time, field_new_time, field_first_time, field_reject_time; /* s */
+    double field_standing_time;                                                         /* s */
     double field_min_rate_squared, field_reject_factor;           /* rad^2/s^2, 1 */
 } FusionTuning;
 

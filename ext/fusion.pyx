@@ -9,12 +9,12 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, 
 
 cdef extern from "fusion.h" nogil:
     ctypedef struct FusionParameters:
-        double acc_tau, mag_tau
+        double sensor_delay, acc_tau, mag_tau, mag_turn_time
         double bias_sigma_start, bias_forgetting_time, bias_limit, turn_invariant
         double bias_sigma_motion, bias_vertical_weight, bias_sigma_rest
         double rest_min_time, rest_tau, rest_gyr, rest_acc
         double field_tau, field_reference_tau, field_norm_tolerance, field_dip_tolerance
-        double field_new_time, field_first_time, field_min_rate
+        double field_new_time, field_first_time, field_standing_time, field_min_rate
         double field_undisturbed_time, field_reject_time, field_reject_factor
 
     ctypedef struct FusionTuning:

@@ -23,26 +23,30 @@ INLINE void follow(const FusionTuning *tuning, Mask mask, const Lane field[2], L
         reference[i] = choose(mask, reference[i] + tuning->field_gain * (field[i] - reference[i]), reference[i]);
 }
 
-/* Is this the field we know? It has to look so for a while before it is trusted again. */
-INLINE void judge_field(State *state, const FusionTuning *tuning, const Lane field[2])
+/* No field was ever taken for the reference. */
+INLINE Mask no_reference(const State *state) { return state->reference[0] <= fill(0.0); }
+
+/* Is this the field we know? It has to look so for a while before it is trusted again. While we know none, it should at
+ * least be the `same` for a while. */
+INLINE void judge_field(State *state, const FusionTuning *tuning, const Lane field[2], Mask same)
 {
     Mask known = alike(tuning, field, state->reference);
-    state->undisturbed_time = choose(known, state->undisturbed_time + tuning->period, fill(0.0));
+    Mask stands = known | (same & no_reference(state));
+    state->undisturbed_time = choose(stands, state->undisturbed_time + tuning->period, fill(0.0));
     Mask trusted = known & (state->undisturbed_time >= fill(tuning->field_undisturbed_time));
     follow(tuning, trusted, field, state->reference);
     state->disturbed = choose(trusted, fill(0.0), choose(known, state->disturbed, fill(1.0)));
 }
 
 /* Is there another field, the same for long enough while the sensor turned? Then it is the new reference. */
-INLINE void judge_candidate(State *state, const FusionTuning *tuning, const Lane field[2], const Lane still[3])
+INLINE void judge_candidate(State *state, const FusionTuning *tuning, const Lane field[2], Mask same,
+                            const Lane still[3])
 {
-    Mask same = alike(tuning, field, state->candidate);
     Mask turning = same & (dot(still, still) >= fill(tuning->field_min_rate_squared));
     state->candidate_time += choose(turning, fill(tuning->period), fill(0.0));
     follow(tuning, same, field, state->candidate);
 
-    Mask first = state->reference[0] <= fill(0.0);
-    Lane needed = choose(first, fill(tuning->field_first_time), fill(tuning->field_new_time));
+    Lane needed = choose(no_reference(state), fill(tuning->field_first_time), fill(tuning->field_new_time));
     Mask accepted = same & (state->disturbed > fill(0.0)) & (state->candidate_time >= needed);
     for (int i = 0; i < 2; ++i) {
         state->reference[i] = choose(accepted, state->candidate[i], state->reference[i]);
@@ -53,27 +57,38 @@ INLINE void judge_candidate(State *state, const FusionTuning *tuning, const Lane
     state->undisturbed_time = choose(accepted, fill(tuning->field_undisturbed_time), state->undisturbed_time);
 }
 
+/* How much a row in a turn is worth, 1 at rest: a magnetometer answers later than a gyroscope, by a time nobody states,
+ * and points behind by the angle turned meanwhile. A weight 1 / (1 + square of the error / square of what is usual). */
+INLINE Lane promptness(const State *state, const FusionTuning *tuning, const Lane gyr[3])
+{
+    Lane rate[3] = {gyr[0] - state->bias[0], gyr[1] - state->bias[1], gyr[2] - state->bias[2]};
+    return 1.0 / (1.0 + tuning->turn_time_squared * dot(rate, rate));
+}
+
 /* The share of the disagreement to take over: none while a disturbance is short, less while it lasts, and at the
- * start 1/N of the N-th row, the mean, so that the heading is there at once. */
-INLINE Lane heading_gain(State *state, const FusionTuning *tuning, int settled)
+ * start 1/N of the N-th row, the mean, so that the heading is there at once. Before there is a reference, only a field
+ * that stands counts: a magnet that comes near is the first thing some recordings hold. */
+INLINE Lane heading_gain(State *state, const FusionTuning *tuning, Lane prompt, int settled)
 {
     Mask disturbed = state->disturbed > fill(0.0);
     Mask patient = state->reject_time <= fill(tuning->field_reject_time);
     Lane slow = choose(patient, fill(0.0), fill(tuning->heading_gain / tuning->field_reject_factor));
-    Lane gain = choose(disturbed, slow, fill(tuning->heading_gain));
+    Lane gain = prompt * choose(disturbed, slow, fill(tuning->heading_gain));
 
     Lane longer = choose(patient, state->reject_time + tuning->period, state->reject_time);
     Lane shorter = state->reject_time - tuning->field_reject_factor * tuning->period;
     shorter = choose(shorter > fill(0.0), shorter, fill(0.0));
     state->reject_time = choose(disturbed, longer, shorter);
 
+    Mask wavers = no_reference(state) & (state->undisturbed_time < fill(tuning->field_standing_time));
     if (!settled) {
         Lane start = state->start_gain;
+        wavers &= start < fill(1.0); /* the first row counts, whatever it holds */
         gain = choose(gain < start, start, gain);
         start = start / (start + 1.0);
         state->start_gain = choose(start * tuning->heading_tau < fill(tuning->period), fill(0.0), start);
     }
-    return gain;
+    return choose(wavers, fill(0.0), gain);
 }
 
 /* Into -pi to pi, from at most one turn outside. */
@@ -84,8 +99,8 @@ INLINE Lane wrapped(Lane angle)
 }
 
 /* One row: magnetometer in, heading moved on. `quat` is S -> E without magnetometer. */
-INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane mag[3], const Lane still[3],
-                       const Lane quat[4], int settled)
+INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane gyr[3], const Lane mag[3],
+                       const Lane still[3], const Lane quat[4], int settled)
 {
     Lane earth[3], field[2];
     if (!settled)
@@ -95,16 +110,18 @@ INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane mag[
     field[0] = root(dot(mag, mag)); /* no need to wait for the rotation */
     field[1] = -arctangent(earth[2], root(level_squared));
     smooth(&tuning->field_low_pass, state->field, field, 2, state->field_rows, settled);
-    judge_field(state, tuning, field);
-    judge_candidate(state, tuning, field, still);
+    Mask same = alike(tuning, field, state->candidate);
+    judge_field(state, tuning, field, same);
+    judge_candidate(state, tuning, field, same, still);
 
     Lane off = wrapped(arctangent(earth[0], earth[1]) - state->delta);
-    state->delta = wrapped(state->delta + heading_gain(state, tuning, settled) * off);
+    Lane gain = heading_gain(state, tuning, promptness(state, tuning, gyr), settled);
+    state->delta = wrapped(state->delta + gain * off);
 }
 
 /* The same, but a row without a measurement changes nothing. */
-INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane mag[3], const Lane still[3],
-                         const Lane quat[4], int settled)
+INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane gyr[3], const Lane mag[3],
+                         const Lane still[3], const Lane quat[4], int settled)
 {
     State before;
     Lane squared = dot(mag, mag);
@@ -112,7 +129,7 @@ INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane ma
     int partial = !all(there);
     if (partial)
         before = *state;
-    turn_north(state, tuning, mag, still, quat, settled);
+    turn_north(state, tuning, gyr, mag, still, quat, settled);
     if (partial)
         keep(state, &before, there);
 }

@@ -65,13 +65,17 @@ INLINE void one_row(State *state, const FusionTuning *tuning, const Rows *rows, 
     step(state, tuning, gyr, acc, still, quat, settled);
     scatter(state->bias, rows->bias, row, 3);
     scatter_flag(state->rest_time, tuning->rest_min_time, rows->rest, row);
+    Lane mag[3], north[4], cosine, sine;
+    if (magnetic) {
+        gather(rows->mag, row, 3, mag);
+        step_heading(state, tuning, gyr, mag, still, quat, settled);
+    }
+    if (tuning->half_delay != 0.0)
+        look_ahead(state, tuning, gyr, quat);
     if (!magnetic) {
         scatter_quat(quat, rows->quat, row);
         return;
     }
-    Lane mag[3], north[4], cosine, sine;
-    gather(rows->mag, row, 3, mag);
-    step_heading(state, tuning, mag, still, quat, settled);
     Lane half = 0.5 * state->delta;
     quarter_circle(half * half, &cosine, &sine);
     multiply_upright(cosine, half * sine, quat, north);

@@ -35,7 +35,7 @@ typedef struct {
     Lane candidate_time; /* s of motion for which the candidate has stood */
 
     /* from here on forgotten when the stream restarts after a gap */
-    Lane undisturbed_time; /* s for which the field has looked like the reference */
+    Lane undisturbed_time; /* s for which the field has looked like the reference, or like the candidate for it */
     Lane rest_time;        /* s for which the sensor has lain still */
     Lane gyr_rows, acc_rows, field_rows; /* rows averaged so far by low-passes that have not settled */
     Section still_gyr[3], still_acc[3];  /* what the sensor would read at rest */
@@ -260,6 +260,18 @@ INLINE void keep(State *state, const State *before, Mask mask)
     const Lane *then = (const Lane *)before;
     for (size_t i = 0; i < sizeof(State) / sizeof(Lane); ++i)
         now[i] = choose(mask, now[i], then[i]);
+}
+
+/* Every row comes a little late, through the low-pass in the sensor's chip. What goes out is where the sensor has got
+ * to by now, q * exp(rate * delay / 2); the filter itself stays with the rows, which are late alike. */
+INLINE void look_ahead(const State *state, const FusionTuning *tuning, const Lane gyr[3], Lane quat[4])
+{
+    Lane half[3], cosine, sine_by_angle;
+    for (int i = 0; i < 3; ++i)
+        half[i] = tuning->half_delay * (gyr[i] - state->bias[i]);
+    half_angle(dot(half, half), &cosine, &sine_by_angle);
+    Lane turn[4] = {cosine, sine_by_angle * half[0], sine_by_angle * half[1], sine_by_angle * half[2]};
+    multiply(quat, turn, quat);
 }
 
 /* One row: gyroscope and accelerometer in, orientation S -> E out. */

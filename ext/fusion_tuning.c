@@ -69,6 +69,7 @@ void fusion_tune(FusionTuning *tuning, const FusionParameters *p, double rate)
     tuning->rate = rate;
     tuning->half_period = period / 2.0;
     tuning->quarter_period_squared = period * period / 4.0;
+    tuning->half_delay = p->sensor_delay / 2.0;
     tuning->acc_low_pass = low_pass(p->acc_tau, period);
     tuning->rest_low_pass = low_pass(p->rest_tau, period);
     tuning->field_low_pass = low_pass(p->field_tau, period);
@@ -87,12 +88,14 @@ void fusion_tune(FusionTuning *tuning, const FusionParameters *p, double rate)
 
     tuning->heading_gain = share(period / p->mag_tau);
     tuning->heading_tau = p->mag_tau;
+    tuning->turn_time_squared = p->mag_turn_time * p->mag_turn_time;
     tuning->field_gain = share(period / p->field_reference_tau);
     tuning->field_norm_tolerance = p->field_norm_tolerance;
     tuning->field_dip_tolerance = p->field_dip_tolerance;
     tuning->field_undisturbed_time = p->field_undisturbed_time;
     tuning->field_new_time = p->field_new_time;
     tuning->field_first_time = p->field_first_time;
+    tuning->field_standing_time = p->field_standing_time;
     tuning->field_reject_time = p->field_reject_time;
     tuning->field_min_rate_squared = p->field_min_rate * p->field_min_rate;
     tuning->field_reject_factor = p->field_reject_factor;

@@ -7,13 +7,15 @@ from imuposture._errors import ConfigError
 
 __all__ = ["Parameters"]
 
+SWITCHES = ("mag_turn_time", "field_standing_time", "sensor_delay")  # zero turns these ideas off
+
 
 @dataclass(frozen=True)
 class Parameters:
     """Every tuning number of the filter.
 
-    ``Parameters()`` is VQF 2.1.2 as published; the symbols are those of Laidig and Seel, Information Fusion 91 (2023)
-    187-204, from where all defaults come.
+    The filter is VQF 2.1.2; the symbols are those of Laidig and Seel, Information Fusion 91 (2023) 187-204, from where
+    all defaults come that are not said to be ours. What ours do, and on which data: ``docs/orientation.md``.
 
     Attributes
     ----------
@@ -23,6 +25,10 @@ class Parameters:
     mag_tau : float, s
         tau_mag, time constant of the heading's correction. Small trusts the magnetometer, large the gyroscope.
         Default 9.
+    mag_turn_time : float, s
+        A turn by one radian in this time halves the heading's correction, because a magnetometer that answers late
+        points behind. Small uses it in fast turns too, large leaves those to the gyroscope. Default 0.125, ours; VQF
+        corrects alike in any turn, 0.
     bias_sigma_start : float, rad/s
         Standard deviation of the gyroscope bias before the first row. Small learns slowly at first, large believes
         the first movements. Default 0.5 deg/s.
@@ -68,6 +74,9 @@ class Parameters:
         large stays with an old room. Default 20.
     field_first_time : float, s
         The same for the first reference. Default 5.
+    field_standing_time : float, s
+        How long a field must stand to be used before there is any reference. Small lets a magnet that comes near turn
+        the first heading, large leaves it to the gyroscope. Default 0.2, ours; VQF uses all, 0.
     field_min_rate : float, rad/s
         Rate of turn from which time counts as motion here. Small believes fields seen from one side only, large
         never finds a reference in calm use. Default 20 deg/s.
@@ -79,6 +88,11 @@ class Parameters:
         disturbances, large drifts with the gyroscope. Default 60.
     field_reject_factor : float, 1
         By how much slower the correction is then, and how much faster undisturbed time earns back patience. Default 2.
+    sensor_delay : float, s
+        How late the rows say what the sensor did, chiefly by the low-pass in its chip, less half a period for what
+        integrating adds; the orientation is carried on by so much at the present rate of turn. Small leaves it behind
+        in fast turns, large overshoots when they stop. Default 0.002, ours, between sensors that integrate themselves
+        (0) and chips with a low-pass of 100 Hz (0.0024 measured); VQF has 0.
     turn_invariant : bool
         What is learnt about the bias does not depend on the arbitrary heading of the first row: levelling that row
         teaches nothing, and corrections are limited by their length, not axis by axis. So mirrored motion gives the
@@ -87,6 +101,7 @@ class Parameters:
 
     acc_tau: float = 3.0
     mag_tau: float = 9.0
+    mag_turn_time: float = 0.125
     bias_sigma_start: float = radians(0.5)
     bias_forgetting_time: float = 100.0
     bias_limit: float = radians(2.0)
@@ -103,17 +118,20 @@ class Parameters:
     field_dip_tolerance: float = radians(10.0)
     field_new_time: float = 20.0
     field_first_time: float = 5.0
+    field_standing_time: float = 0.2
     field_min_rate: float = radians(20.0)
     field_undisturbed_time: float = 0.5
     field_reject_time: float = 60.0
     field_reject_factor: float = 2.0
+    sensor_delay: float = 0.002
     turn_invariant: bool = True
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if isinstance(value, bool) and name == "turn_invariant":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            number = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < 1e9
+            if not number or (value == 0 and name not in SWITCHES):
                 raise ConfigError(f"fusion parameter {name} must be a positive number below 1e9, got {value!r}")
 
     @classmethod
@@ -130,4 +148,7 @@ class Parameters:
         return NAMED[name]
 
 
-NAMED = {"default": Parameters(), "vqf": Parameters(turn_invariant=False)}
+NAMED = {
+    "default": Parameters(),
+    "vqf": Parameters(mag_turn_time=0.0, field_standing_time=0.0, sensor_delay=0.0, turn_invariant=False),
+}
