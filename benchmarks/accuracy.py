@@ -1,8 +1,8 @@
 """Accuracy: simulated truth and public data, with vqf beside it in the same run.
 
-Run ``python benchmarks/accuracy.py [--only simulated,broad,song,pearl,smoke] [--seeds N] [--minutes N]``; exit code 1
-if a goal is missed. The public data are looked for in ``../shared/data`` beside the repository, and left out where
-absent.
+Run ``python benchmarks/accuracy.py [--only simulated,broad,ideas,song,pearl,smoke] [--seeds N] [--minutes N]``; exit
+code 1 if a goal is missed. The public data are looked for in ``../shared/data`` beside the repository, and left out
+where absent.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _public import DATA, broad, pearl, smoke, song
+from _public import DATA, broad, ideas, pearl, smoke, song
 from _scores import PLANES, PlaneScore, SpineErrors, rms, spine_score
 from _simulated import CALIBRATIONS, SCENARIOS, SETTLED_S, Outcome, Scenario, outcomes
 
@@ -85,7 +85,8 @@ def _heading(recordings: list[SpineErrors]) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    sections: dict[str, Callable[[], bool]] = {"broad": broad, "song": song, "pearl": pearl, "smoke": smoke}
+    sections: dict[str, Callable[[], bool]] = {"broad": broad, "ideas": ideas, "song": song, "pearl": pearl}
+    sections["smoke"] = smoke
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(["simulated", *sections]), help="sections, with commas between them")
     parser.add_argument("--seeds", type=int, default=6)
