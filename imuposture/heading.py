@@ -93,14 +93,14 @@ class HeadingSettings:
     hold_longest_s: float = 30.0
     bend_rate_dps: float = 11.0
     bend_coherence: float = 0.92
-    bend_sd_deg: float = 8.0
+    bend_sd_deg: float = 12.0
     bend_longest_s: float = 3.0
     coupling_sd_deg: float = 0.8
     coupling_walk_deg: float = 0.012
     gait_acc: float = 0.3
     gait_coherence: float = 0.3
     gait_seconds: float = 5.0
-    gait_sd_deg: float = 6.0
+    gait_sd_deg: float = 5.0
     gait_coupling_sd_deg: float = 20.0
     gait_walk_deg: float = 0.05
     limit_deg: float = 50.0
