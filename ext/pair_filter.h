@@ -45,17 +45,46 @@ static void pf_predict(pair_filter *f, const pair_settings *c, double dt, const 
     for (int k = 0; k < STATES; k++) variance += drift[k] * (row[k] + (k == DELTA ? 0.0 : f->p[DELTA][k])) ;
     variance += row[DELTA];
     for (int k = 1; k < STATES; k++) f->p[DELTA][k] = f->p[k][DELTA] = f->p[DELTA][k] + row[k];
-    f->p[DELTA][DELTA] = variance + pf_square(c->delta_walk) * dt;
-    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] += pf_square(c->bias_walk) * dt;
-    for (int i = COUPLING_FORWARD; i < MAGNETIC; i++) f->p[i][i] += pf_square(c->coupling_walk) * dt;
-    f->p[MAGNETIC][MAGNETIC] += pf_square(c->magnetic_walk) * dt;
+    f->p[DELTA][DELTA] = variance;
+    for (int i = 0; i < STATES; i++) {
+        double walk = i == DELTA             ? c->delta_walk
+                      : i < COUPLING_FORWARD ? c->bias_walk
+                      : i < COUPLING_GAIT    ? c->coupling_walk
+                      : i == COUPLING_GAIT   ? c->gait_walk
+                      : i == MAGNETIC        ? c->magnetic_walk
+                                             : 0.0;
+        double noise = pf_square(walk) * dt + (i < STANCE ? 0.0 : TRIFLE);
+        f->p[i][i] += noise;
+        f->step.noise[i] += noise;
+    }
+    memcpy(f->step.drift, drift, sizeof drift);
 }
 
-/* Neutral stance: the twist of this step is zero, but for sway. */
+/* A neutral stance begins. The mean of all is zero by definition, so that what the earlier ones differ from it together
+ * is what those to come will differ the other way: of n left, the next by -sum / n, within sqrt(1 - 1/n) of neutral_sd. */
+static void pf_begin_stance(pair_filter *f, const pair_settings *c) {
+    double left = c->stances - f->stood > 1.0 ? c->stances - f->stood : 1.0;
+    double noise = pf_square(c->neutral_sd) * (1.0 - 1.0 / left) + TRIFLE;
+    pf_carry_stances(f->x, left);
+    for (int i = 0; i < STATES; i++) pf_carry_stances(f->p[i], left);
+    for (int k = 0; k < STATES; k++) {
+        double column[STATES];
+        for (int i = 0; i < STATES; i++) column[i] = f->p[i][k];
+        pf_carry_stances(column, left);
+        for (int i = 0; i < STATES; i++) f->p[i][k] = column[i];
+    }
+    f->p[STANCE][STANCE] += noise;
+    f->step.noise[STANCE] += noise;
+    f->step.stance = left;
+    f->stood += 1.0;
+}
+
+/* Neutral stance: the twist of this step is that of the stance, but for sway. */
 static void pf_stance(pair_filter *f, const pair_settings *c, double twist) {
     double h[STATES] = {0};
     h[DELTA] = 1.0;
-    pf_update(f, h, -twist, pf_square(c->stance_sd), 0);
+    h[STANCE] = -1.0;
+    pf_update(f, h, f->x[STANCE] - twist, pf_square(c->stance_sd), 0);
     f->since_stance = 0.0;
 }
 
@@ -79,7 +108,9 @@ static void pf_magnetic(pair_filter *f, const pair_settings *c) {
 
 static void pf_clear_step(pair_filter *f) {
     f->rows = f->twist_cos = f->twist_sin = f->stance_rows = f->cross_re = f->cross_im = f->forward = f->side = 0.0;
-    f->magnetic_cos = f->magnetic_sin = 0.0;
+    f->magnetic_cos = f->magnetic_sin = f->push_re = f->push_im = 0.0;
+    memset(f->pushed, 0, sizeof f->pushed);
+    memset(f->heaved, 0, sizeof f->heaved);
     memset(f->up, 0, sizeof f->up);
     memset(f->gyr, 0, sizeof f->gyr);
     memset(f->power, 0, sizeof f->power);
@@ -96,15 +127,21 @@ static void pf_step(pair_filter *f, const pair_settings *c) {
         }
     }
     pf_predict(f, c, dt, (const double (*)[3])up);
+    int standing = f->stance_rows > 0.5 * f->rows;
+    if (standing && f->since_stance > STANCES_APART_S) pf_begin_stance(f, c);
+    memcpy(f->step.predicted, f->x, sizeof f->x);
     f->since_stance += dt;
     f->since_hold += dt;
     f->since_bend += dt;
     double twist = spatial_atan2(f->twist_sin, f->twist_cos);
-    if (f->stance_rows > 0.5 * f->rows) pf_stance(f, c, twist);
+    if (standing) pf_stance(f, c, twist);
     pf_magnetic(f, c);
     pf_limit(f, c, twist);
     pf_hold(f, c, dt, (const double (*)[3])up, (const double (*)[3])gyr);
     pf_bend(f, c, dt);
+    pf_gait(f, c, dt);
+    memcpy(f->step.x, f->x, sizeof f->x);
+    memcpy(f->step.p, f->p, sizeof f->p);
     pf_clear_step(f);
 }
 
@@ -116,9 +153,17 @@ static void pf_anchor(pair_filter *f, const pair_settings *c, double twist_now, 
     for (int k = 0; k < STATES; k++) f->p[DELTA][k] = f->p[k][DELTA] = 0.0;
     f->p[DELTA][DELTA] = known;
     f->x[DELTA] = spatial_wrap(f->x[DELTA] + (f->started != 0.0 ? f->twist : 0.0) - twist_now);
-    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] += pf_square(c->bias_walk) * f->missing * c->period;
+    memset(f->step.noise, 0, sizeof f->step.noise);
+    f->step.noise[DELTA] = known;
+    f->step.anew = 1.0;
+    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) {
+        f->step.noise[i] = pf_square(c->bias_walk) * f->missing * c->period;
+        f->p[i][i] += f->step.noise[i];
+    }
     f->started = 1.0;
     f->missing = f->correction = 0.0;
+    f->gait_s = f->gait_re = f->gait_im = f->gait_power[UPPER] = f->gait_power[LOWER] = 0.0;
+    memset(f->slow, 0, sizeof f->slow);
     f->bend_s = f->bend_re = f->bend_im = f->bend_power[UPPER] = f->bend_power[LOWER] = f->bend_forward = f->bend_side = 0.0;
     pf_clear_step(f);
     pf_open_hold(f, up);
@@ -132,10 +177,30 @@ static void pf_untwist(const double up[2][3], double w[2][3]) {
     w[UPPER][1] -= (spatial_dot(up[UPPER], w[UPPER]) - spatial_dot(up[LOWER], w[LOWER])) / upright;
 }
 
+/* In gait the ground pushes both segments: sum up how the levelled accelerations of the two belong together. */
+static void pf_accelerations(pair_filter *f, const pair_settings *c, const double *const acc[2], const double r[2][9],
+                             double cosine, double sine) {
+    double a[2][3], share = c->period / (GAIT_SLOW_S + c->period);
+    for (int s = 0; s < 2; s++) {
+        for (int i = 0; i < 3; i++) {
+            a[s][i] = spatial_dot(r[s] + 3 * i, acc[s]) - (i == 2 ? STANDARD_GRAVITY : 0.0);
+            f->slow[s][i] += share * (a[s][i] - f->slow[s][i]);
+            a[s][i] -= f->slow[s][i];
+        }
+        f->heaved[s] += a[s][2] * a[s][2];
+        f->pushed[s] += a[s][0] * a[s][0] + a[s][1] * a[s][1];
+    }
+    double x = cosine * a[UPPER][0] - sine * a[UPPER][1], y = sine * a[UPPER][0] + cosine * a[UPPER][1];
+    f->push_re += x * a[LOWER][0] + y * a[LOWER][1];
+    f->push_im += x * a[LOWER][1] - y * a[LOWER][0];
+}
+
 /* One row of both sensors. quat (4) segment -> earth, gyr and smooth (3) rad/s segment frame, bias (3) that was subtracted;
+ * acc (3) m/s2 segment frame;
  * magnetic: delta by the magnetometers, rad, or NaN; stance: it belongs to a neutral stance. */
 static void pf_row(pair_filter *f, const pair_settings *c, const double *const quat[2], const double *const gyr[2],
-                   const double *const smooth[2], const double *const bias[2], double magnetic, int stance) {
+                   const double *const smooth[2], const double *const acc[2], const double *const bias[2],
+                   double magnetic, int stance) {
     double r[2][9], w[2][3], up[2][3], facing[2][2], level[2][2], drift[2];
     for (int s = 0; s < 2; s++) {
         spatial_matrix(quat[s], r[s]);
@@ -180,6 +245,7 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
             f->up[s][i] += up[s][i];
             f->gyr[s][i] += gyr[s][i];
         }
+    pf_accelerations(f, c, acc, (const double (*)[9])r, cosine, sine);
     if (magnetic == magnetic) {
         double apart_sin, apart_cos;
         spatial_sincos(magnetic - f->x[DELTA], &apart_sin, &apart_cos);
@@ -189,6 +255,15 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
     f->stance_rows += stance ? 1.0 : 0.0;
     f->rows += 1.0;
     if (f->rows >= c->step_rows) pf_step(f, c);
+}
+
+/* Hand out the step that the last row completed, and begin the next; 0 if there was none. */
+static int pf_take_step(pair_filter *f, pair_step *step) {
+    if (f->started == 0.0 || f->rows > 0.0) return 0;
+    if (step) *step = f->step;
+    memset(f->step.noise, 0, sizeof f->step.noise);
+    f->step.anew = f->step.stance = 0.0;
+    return 1;
 }
 
 /* What of the filter's knowledge is freshest. */

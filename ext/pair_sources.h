@@ -11,14 +11,23 @@ static void pf_open_hold(pair_filter *f, const double up[2][3]) {
     f->earlier = f->earliest = f->hold;
 }
 
+/* Slope a step of the least-squares line through n values, from their sum and the sum of k times the k-th. */
+static double pf_slope(double moment, double sum, double n) {
+    return 12.0 * (moment - 0.5 * (n + 1.0) * sum) / ((n * n - 1.0) * n);
+}
+
 /* What a hold says about the two biases. */
 static void pf_learn_bias(pair_filter *f, const pair_settings *c, const pair_hold *hold) {
     double t = hold->seconds, n = hold->steps, bias[2][3];
     if (t < c->hold_shortest) return;
     for (int s = 0; s < 2; s++) /* slope of the least-squares line: sway at the ends of the hold hardly counts */
         for (int i = 0; i < 3; i++)
-            bias[s][i] = 12.0 * (hold->moment[s][i] - 0.5 * (n + 1.0) * hold->sum[s][i]) / ((n * n - 1.0) * t);
-    double sway = pf_square(c->hold_sway_sd) * 12.0 / n, square = t * t;
+            bias[s][i] = pf_slope(hold->moment[s][i], hold->sum[s][i], n) * n / t;
+    double sway = pf_square(c->hold_sway_sd) * 12.0 / n, square = t * t, lean = 0.0;
+    for (int s = 0; s < 2; s++) /* who sways away slowly turns slowly as well; the inclination shows the one without drift */
+        for (int i = 0; i < 3; i++)
+            lean += pf_square(pf_slope(hold->lean_moment[s][i], hold->lean_sum[s][i], n) * n);
+    lean *= pf_square(c->hold_lean);
     for (int s = 0; s < 2; s++) { /* two horizontal axes of each sensor: bias seen through the inclination */
         const double *up = hold->now[s];
         for (int i = 0; i < 3; i++) {
@@ -42,7 +51,7 @@ static void pf_learn_bias(pair_filter *f, const pair_settings *c, const pair_hol
             innovation += h[BIAS_LOWER + k] * (bias[LOWER][k] - f->x[BIAS_LOWER + k]);
         }
         double drift = sum ? c->hold_common_sd : c->hold_relative_sd;
-        pf_update(f, h, innovation, (drift * drift + (sum ? 0.5 : 2.0) * sway) / square, 1);
+        pf_update(f, h, innovation, (drift * drift + lean + (sum ? 0.5 : 2.0) * sway) / square, 1);
     }
     f->since_hold = 0.0;
 }
@@ -69,6 +78,8 @@ static int pf_kept(const pair_filter *f, const pair_settings *c, double dt, cons
         for (int i = 0; i < 3; i++) {
             hold->sum[s][i] += hold->angle[s][i] - turn[i];
             hold->moment[s][i] += hold->steps * (hold->angle[s][i] - turn[i]);
+            hold->lean_sum[s][i] += turn[i];
+            hold->lean_moment[s][i] += hold->steps * turn[i];
         }
         for (int i = 0; i < 3; i++)
             for (int k = 0; k < 3; k++) sd[s] += up[s][i] * f->p[1 + 3 * s + i][1 + 3 * s + k] * up[s][k];
@@ -141,6 +152,33 @@ static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
         f->bend_side += f->side;
     }
     if (f->bend_s > 0.0 && (!bending || f->bend_s >= c->bend_longest)) pf_close_bend(f, c);
+}
+
+/* What a stretch of gait says about the heading: the angle between the directions in which both segments were pushed. */
+static void pf_close_gait(pair_filter *f, const pair_settings *c) {
+    double strength = sqrt(f->gait_re * f->gait_re + f->gait_im * f->gait_im);
+    double coherence = strength / (sqrt(f->gait_power[UPPER] * f->gait_power[LOWER]) + 1e-12);
+    if (f->gait_s > 0.6 * c->gait_seconds && coherence > c->gait_coherence && f->p[DELTA][DELTA] < pf_square(0.7)) {
+        double h[STATES] = {0};
+        h[DELTA] = h[COUPLING_GAIT] = 1.0;
+        double angle = spatial_wrap(spatial_atan2(f->gait_im, f->gait_re) - f->x[COUPLING_GAIT]);
+        pf_update(f, h, angle, pf_square(c->gait_sd), 1);
+        f->since_bend = 0.0;
+    }
+    f->gait_s = f->gait_re = f->gait_im = f->gait_power[UPPER] = f->gait_power[LOWER] = 0.0;
+}
+
+/* Gait shows in both accelerometers, up and down as well as level. */
+static void pf_gait(pair_filter *f, const pair_settings *c, double dt) {
+    double up = f->rows * pf_square(c->gait_acc), level = 0.25 * up;
+    int walking = f->heaved[UPPER] > up && f->heaved[LOWER] > up && f->pushed[UPPER] > level && f->pushed[LOWER] > level;
+    if (walking) {
+        f->gait_s += dt;
+        f->gait_re += f->push_re;
+        f->gait_im += f->push_im;
+        for (int s = 0; s < 2; s++) f->gait_power[s] += f->pushed[s];
+    }
+    if (f->gait_s > 0.0 && (!walking || f->gait_s >= c->gait_seconds)) pf_close_gait(f, c);
 }
 
 #endif

@@ -5,10 +5,15 @@
 #include <string.h>
 #include "spatial.h"
 
-/* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward and in side bends, and what the
- * magnetic headings are off by (iron near the sensors; the field of the place). */
-enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, MAGNETIC, STATES };
+/* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward bends, in side bends and in gait,
+ * what the magnetic headings are off by (iron near the sensors; the field of the place), and the twist by which the present
+ * neutral stance, and those before it together, differ from the mean of all. */
+enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, COUPLING_GAIT, MAGNETIC, STANCE, STANCES, STATES };
 enum { UPPER, LOWER };
+#define GAIT_SLOW_S 0.32 /* s: slower accelerations are errors of the inclination */
+#define STANDARD_GRAVITY 9.80665
+#define STANCES_APART_S 2.0 /* s without one, and the next is another stance */
+#define TRIFLE 1e-12 /* rad^2: keeps what is certain from being singular */
 #define LIMIT_STEPS 40.0 /* steps that count as one look at the limit: 20 s */
 enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
 
@@ -26,6 +31,7 @@ typedef struct {
     double hold_tilt_sd;       /* rad over a hold: drift of the inclination error */
     double hold_common_sd;     /* rad over a hold: turn of the whole body */
     double hold_relative_sd;   /* rad over a hold: turn of one segment on the other */
+    double hold_lean;          /* 1: and this share of the way that the two inclinations went meanwhile */
     double hold_sway_sd;       /* rad: sway of each sensor about the pose, half a second apart */
     double hold_shortest;      /* s */
     double hold_longest;       /* s */
@@ -35,6 +41,12 @@ typedef struct {
     double bend_longest;       /* s an episode */
     double coupling_sd;        /* rad: this person's own coupling angles */
     double coupling_walk;      /* rad per root second */
+    double gait_acc;           /* m/s2: rms of the vertical acceleration that counts as gait, and half of it level */
+    double gait_coherence;     /* 0..1 */
+    double gait_seconds;       /* s an episode */
+    double gait_sd;            /* rad an episode */
+    double gait_coupling_sd;   /* rad: between the directions in which this person's two segments are pushed */
+    double gait_walk;          /* rad per root second */
     double limit;              /* rad of axial rotation */
     double limit_sd;           /* rad */
     double magnetic_sd;        /* rad a step */
@@ -44,26 +56,41 @@ typedef struct {
     double gap_most;           /* rad */
     double slew;               /* s: corrections reach the rows with this time constant, without jumps */
     double facing_sd;          /* rad: what the two mountings' facings may differ, which looks like coupling */
+    double neutral_sd;         /* rad: how well the wearer returns to the neutral stance */
+    double stances;            /* how many there are */
 } pair_settings;
 
 /* A pose that is being kept: how long, the vertical of each sensor at its beginning and now, the angle each turned by
- * its gyroscope, its turn about the vertical beyond the bias, and the sums of a straight line through the angles. */
+ * its gyroscope, its turn about the vertical beyond the bias, and the sums of straight lines: through the angles that
+ * only a bias explains, and through the inclination, which shows how still the wearer is. */
 typedef struct {
-    double steps, seconds, began[2][3], now[2][3], angle[2][3], turned[2], sum[2][3], moment[2][3];
+    double steps, seconds, began[2][3], now[2][3], angle[2][3], turned[2], sum[2][3], moment[2][3], lean_sum[2][3], lean_moment[2][3];
 } pair_hold;
+
+/* What a smoother has to know of a step: the state before and after its measurements, the covariance after them, and how
+ * the state came here from the step before: delta += drift . x, noise on the diagonal; with so many stances still to come,
+ * if a stance began; anew after a gap. */
+typedef struct {
+    double predicted[STATES], x[STATES], p[STATES][STATES], drift[STATES], noise[STATES], stance, anew;
+} pair_step;
 
 typedef struct {
     double x[STATES], p[STATES][STATES];
     double started, rows, missing, twist; /* twist: last known axial heading difference, rad */
+    double stood;                         /* stances so far */
     double correction;                    /* rad still to be handed to the rows */
     double since_stance, since_hold, since_bend; /* s */
     /* sums over a step: vertical, rate and twist; levelled rates of both as complex numbers */
     double up[2][3], gyr[2][3], twist_cos, twist_sin, stance_rows;
     double cross_re, cross_im, power[2], forward, side, magnetic_cos, magnetic_sin;
+    /* the same of the levelled accelerations, less their slow part, and the vertical ones */
+    double slow[2][3], push_re, push_im, pushed[2], heaved[2];
     pair_hold hold, earlier, earliest; /* the hold that is open, as it is now and was one and two steps ago */
     double settling;                   /* steps until the next hold may begin */
     /* the bend that is open */
     double bend_s, bend_re, bend_im, bend_power[2], bend_forward, bend_side;
+    double gait_s, gait_re, gait_im, gait_power[2]; /* the stretch of gait that is open */
+    pair_step step;                                  /* the last one that was complete, for the smoother */
 } pair_filter;
 
 static inline double pf_square(double x) { return x * x; }
@@ -74,10 +101,19 @@ static void pf_start(pair_filter *f, const pair_settings *c, const double bias[6
     f->since_stance = f->since_hold = f->since_bend = 1e9;
     f->p[DELTA][DELTA] = pf_square(c->initial_sd);
     for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) f->p[i][i] = pf_square(c->bias_sd);
-    double shared = pf_square(c->facing_sd), own = pf_square(c->coupling_sd);
+    /* the bends that the facings were made of will be measured once more: they count half each time */
+    double shared = 2.0 * pf_square(c->facing_sd), own = pf_square(c->coupling_sd);
     f->p[COUPLING_FORWARD][COUPLING_FORWARD] = f->p[COUPLING_SIDE][COUPLING_SIDE] = shared + own;
     f->p[COUPLING_FORWARD][COUPLING_SIDE] = f->p[COUPLING_SIDE][COUPLING_FORWARD] = shared;
+    f->p[COUPLING_GAIT][COUPLING_GAIT] = pf_square(c->gait_coupling_sd);
     f->p[MAGNETIC][MAGNETIC] = pf_square(c->magnetic_offset_sd);
+    f->p[STANCE][STANCE] = f->p[STANCES][STANCES] = TRIFLE;
+}
+
+/* What the beginning of a stance does to the states, if `left` are to come: see pf_begin_stance. */
+static inline void pf_carry_stances(double x[STATES], double left) {
+    x[STANCES] += x[STANCE];
+    x[STANCE] = -x[STANCES] / left;
 }
 
 /* One scalar measurement: innovation with direction h; beyond two of its own sds its weight falls (Huber 1964). */

@@ -8,7 +8,8 @@ both segments turn about one axis. Nothing in it says that a wearer is straight 
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from imuposture._blocks import FloatArray, HeadingBlock, OrientationBlock, PairB
 from imuposture._errors import ConfigError
 from imuposture._ext import heading as _ext
 
-__all__ = ["Heading", "HeadingSettings", "HeadingState"]
+__all__ = ["Heading", "HeadingSettings", "HeadingState", "SmoothedHeading"]
 
 STEP_S = 0.5
+NO_STEPS = np.empty((0, _ext.PairFilter.step_members()))
 
 
 class HeadingState(enum.IntEnum):
@@ -75,25 +77,32 @@ class HeadingSettings:
     """
 
     initial_sd_deg: float = 15.0
-    bias_sd_dps: float = 0.3
-    bias_walk_dps: float = 0.0021
+    bias_sd_dps: float = 0.1
+    bias_walk_dps: float = 0.0017
     delta_walk_deg: float = 0.02
     stance_sd_deg: float = 1.5
     hold_tilt_deg: float = 1.5
     hold_turn_deg: float = 2.0
     hold_twist_deg: float = 1.0
-    hold_tilt_sd_deg: float = 0.4
+    hold_tilt_sd_deg: float = 0.3
     hold_common_sd_deg: float = 0.38
-    hold_relative_sd_deg: float = 0.22
-    hold_sway_sd_deg: float = 0.22
+    hold_relative_sd_deg: float = 0.12
+    hold_lean: float = 0.25
+    hold_sway_sd_deg: float = 0.15
     hold_shortest_s: float = 3.0
     hold_longest_s: float = 30.0
-    bend_rate_dps: float = 10.0
+    bend_rate_dps: float = 11.0
     bend_coherence: float = 0.92
-    bend_sd_deg: float = 6.5
+    bend_sd_deg: float = 12.0
     bend_longest_s: float = 3.0
     coupling_sd_deg: float = 0.8
     coupling_walk_deg: float = 0.012
+    gait_acc: float = 0.3
+    gait_coherence: float = 0.3
+    gait_seconds: float = 5.0
+    gait_sd_deg: float = 5.0
+    gait_coupling_sd_deg: float = 20.0
+    gait_walk_deg: float = 0.05
     limit_deg: float = 50.0
     limit_sd_deg: float = 8.0
     magnetic_sd_deg: float = 20.0
@@ -147,14 +156,9 @@ class Heading:
         if not 0 < rate_hz < np.inf:
             raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
         self._stances = tuple(stances)
-        settings = settings or HeadingSettings()
-        if len(stances) > 1:
-            steps = float(np.median([end - start for start, end in stances])) / STEP_S
-            about_mean = float(np.sqrt(1.0 - 1.0 / len(stances)))  # their mean is zero by definition
-            apart = float(np.rad2deg(neutral_sd)) * about_mean * float(np.sqrt(max(steps, 1.0)))
-            settings = replace(settings, stance_sd_deg=max(settings.stance_sd_deg, apart))
-        members = _members(settings, rate_hz)
-        self._filter = _ext.PairFilter(np.append(members, facing_sd), np.zeros(6) if bias is None else bias)
+        self._step_rows = max(1, round(STEP_S * rate_hz))
+        members = _members(settings or HeadingSettings(), rate_hz, facing_sd, neutral_sd, len(stances))
+        self._filter = _ext.PairFilter(members, np.zeros(6) if bias is None else bias)
 
     def push(
         self,
@@ -182,17 +186,31 @@ class Heading:
         HeadingBlock
             NaN and an infinite standard deviation where a sensor has no row.
         """
+        return self._push(pair, smooth, upper, lower, magnetic, NO_STEPS)[0]
+
+    def _push(
+        self,
+        pair: PairBlock,
+        smooth: FloatArray,
+        upper: OrientationBlock,
+        lower: OrientationBlock,
+        magnetic: FloatArray | None,
+        steps: FloatArray,
+    ) -> tuple[HeadingBlock, int]:
+        """Run the filter; with room in ``steps``, tell how many it completed."""
         rows = len(pair)
         delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
         stance = np.zeros(rows, np.uint8)
         for start, end in self._stances:
             stance[(pair.time_s >= start) & (pair.time_s < end)] = 1
-        self._filter.push(
+        count = self._filter.push(
             upper.quat,
             lower.quat,
             np.ascontiguousarray(pair.upper.gyr),
             np.ascontiguousarray(pair.lower.gyr),
             smooth,
+            np.ascontiguousarray(pair.upper.acc),
+            np.ascontiguousarray(pair.lower.acc),
             upper.bias,
             lower.bias,
             np.full(rows, np.nan) if magnetic is None else magnetic,
@@ -200,8 +218,9 @@ class Heading:
             delta,
             sd,
             state,
+            steps,
         )
-        return HeadingBlock(delta, sd, state)
+        return HeadingBlock(delta, sd, state), count
 
     def states(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the filter's states and their standard deviations.
@@ -212,10 +231,50 @@ class Heading:
         return self._filter.states()
 
 
-def _members(settings: HeadingSettings, rate_hz: float) -> FloatArray:
-    """Return pair_settings: the row period, the rows a step, then the settings in SI, in their order."""
+class SmoothedHeading(Heading):
+    """Relative heading of two sensors, acausal: every row knows what was measured later.
+
+    For recordings, never live. `push` takes the rows of `Heading.push` and keeps what the smoother needs (about 3 kB a
+    second); `finish` gives the heading of all rows. Method: fixed-interval smoother of Rauch, Tung and Striebel
+    (1965) over the steps of the causal filter.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._blocks: list[HeadingBlock] = []
+        self._steps: list[FloatArray] = []
+
+    def push(
+        self,
+        pair: PairBlock,
+        smooth: FloatArray,
+        upper: OrientationBlock,
+        lower: OrientationBlock,
+        magnetic: FloatArray | None = None,
+    ) -> HeadingBlock:
+        """Take the next rows, as `Heading.push` does; return none."""
+        steps = np.empty((len(pair) // self._step_rows + 2, NO_STEPS.shape[1]))
+        block, count = self._push(pair, smooth, upper, lower, magnetic, steps)
+        self._blocks.append(block)
+        self._steps.append(steps[:count])
+        return HeadingBlock(*(np.empty(0, kind) for kind in (np.float64, np.float64, np.uint8)))
+
+    def finish(self) -> HeadingBlock:
+        """Return the heading of all rows."""
+        blocks = self._blocks or [HeadingBlock(np.empty(0), np.empty(0), np.empty(0, np.uint8))]
+        delta = np.concatenate([block.delta for block in blocks])
+        sd = np.concatenate([block.sd for block in blocks])
+        steps = np.concatenate([*self._steps, NO_STEPS])
+        results = np.empty((len(steps), 3))
+        _ext.smoothed(steps, results)
+        _ext.correct(steps, results, self._step_rows, delta, sd)
+        return HeadingBlock(delta, sd, np.concatenate([block.state for block in blocks]))
+
+
+def _members(settings: HeadingSettings, rate_hz: float, facing_sd: float, neutral_sd: float, stances: int) -> FloatArray:
+    """Return pair_settings: the row period, the rows a step, the settings in SI in their order, then the calibration's."""
     members = [1.0 / rate_hz, float(max(1, round(STEP_S * rate_hz)))]
     for member in fields(settings):
         value = getattr(settings, member.name)
         members.append(float(np.deg2rad(value)) if member.name.endswith(("_deg", "_dps")) else value)
-    return np.array(members)
+    return np.array([*members, facing_sd, neutral_sd, float(stances)])

@@ -82,8 +82,8 @@ class Config:
     gap_limit_s: float = 0.1
     calibration_search_s: float = 1800.0
     smoothing_hz: float = 3.0
-    tilt_sd_deg: float = 0.3
-    soft_tissue_sd_deg: float = 0.4
+    tilt_sd_deg: float = 0.2
+    soft_tissue_sd_deg: float = 1.5
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
     placement: str | None = None

@@ -121,4 +121,4 @@ def test_settings_are_checked():
 
 def test_every_setting_reaches_the_filter():
     """The settings of the Python half and the members of the C struct are one list."""
-    assert PairFilter.members() == 2 + len(fields(HeadingSettings)) + 1
+    assert PairFilter.members() == 2 + len(fields(HeadingSettings)) + 3

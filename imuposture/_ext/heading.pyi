@@ -3,6 +3,8 @@ from imuposture._blocks import FlagArray, FloatArray
 class PairFilter:
     def __init__(self, settings: FloatArray, bias: FloatArray) -> None: ...
     @staticmethod
+    def step_members() -> int: ...
+    @staticmethod
     def members() -> int: ...
     def states(self) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
     def push(
@@ -12,6 +14,8 @@ class PairFilter:
         upper_gyr: FloatArray,
         lower_gyr: FloatArray,
         smooth: FloatArray,
+        upper_acc: FloatArray,
+        lower_acc: FloatArray,
         upper_bias: FloatArray,
         lower_bias: FloatArray,
         magnetic: FloatArray,
@@ -19,4 +23,10 @@ class PairFilter:
         delta: FloatArray,
         sd: FloatArray,
         state: FlagArray,
-    ) -> None: ...
+        steps: FloatArray,
+    ) -> int: ...
+
+def smoothed(steps: FloatArray, results: FloatArray) -> None: ...
+def correct(
+    steps: FloatArray, results: FloatArray, step_rows: int, delta: FloatArray, sd: FloatArray
+) -> None: ...
