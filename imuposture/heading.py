@@ -93,7 +93,7 @@ class HeadingSettings:
     hold_longest_s: float = 30.0
     bend_rate_dps: float = 11.0
     bend_coherence: float = 0.92
-    bend_sd_deg: float = 12.0
+    bend_sd_deg: float = 10.0
     bend_longest_s: float = 3.0
     coupling_sd_deg: float = 0.8
     coupling_walk_deg: float = 0.012

@@ -83,7 +83,7 @@ class Config:
     calibration_search_s: float = 1800.0
     smoothing_hz: float = 3.0
     tilt_sd_deg: float = 0.2
-    soft_tissue_sd_deg: float = 1.5
+    soft_tissue_sd_deg: float = 1.0
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
     placement: str | None = None
