@@ -101,7 +101,7 @@ class HeadingSettings:
     gait_coherence: float = 0.3
     gait_seconds: float = 5.0
     gait_sd_deg: float = 5.0
-    gait_coupling_sd_deg: float = 20.0
+    gait_coupling_sd_deg: float = 90.0
     gait_walk_deg: float = 0.05
     limit_deg: float = 50.0
     limit_sd_deg: float = 8.0
