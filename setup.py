@@ -20,6 +20,12 @@ MODULES = {
     "heading": ([], ["ext/spatial.h", "ext/pair_filter.h", "ext/pair_sources.h", "ext/pair_state.h"]),
     "kinematics": ([], ["ext/spatial.h"]),
     "movements": ([], ["ext/movement_state.pxd"]),
+    "smoothing": (
+        [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")]
+        + [f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north")],
+        [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")]
+        + ["ext/smoothing.h"],
+    ),
     "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))
