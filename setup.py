@@ -20,6 +20,12 @@ MODULES = {
     "heading": ([], ["ext/spatial.h", *(f"ext/pair_{part}.h" for part in ("filter", "smoother", "sources", "state"))]),
     "kinematics": ([], ["ext/spatial.h"]),
     "movements": ([], ["ext/movement_state.pxd"]),
+    "smoothing": (
+        [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")]
+        + [f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north")],
+        [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")]
+        + ["ext/smoothing.h"],
+    ),
     "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))

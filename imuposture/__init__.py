@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         SignalError,
     )
     from imuposture.acquisition.simulation import Person, SensorModel, Simulation, simulate
-    from imuposture.fusion import Parameters, orientation
+    from imuposture.fusion import Parameters, orientation, smoothed_orientation
     from imuposture.output import Result, open_sessions
     from imuposture.pipeline import Config, Pipeline
     from imuposture.processing import process
@@ -44,6 +44,7 @@ _HOME = {
     "orientation": "fusion",
     "process": "processing",
     "simulate": "acquisition.simulation",
+    "smoothed_orientation": "fusion",
 }
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "orientation",
     "process",
     "simulate",
+    "smoothed_orientation",
 ]
 
 

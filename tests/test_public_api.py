@@ -43,6 +43,7 @@ PUBLIC = [
     "orientation",
     "process",
     "simulate",
+    "smoothed_orientation",
 ]
 
 

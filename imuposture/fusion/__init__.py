@@ -6,11 +6,22 @@ bias. A magnetometer only ever adds an angle about the vertical. Streams side by
 every stream gives the same rows alone, beside others, in any cuts and on any processor, bit for bit.
 
 A stream goes through a `Fusion`, several at once through `fuse` (`streams`); whole recordings have a shortcut
-(`recordings`); every tuning number is explained in `parameters`.
+(`recordings`), and a variant that uses the future too (`smoothing`); every tuning number is explained in `parameters`.
 """
 
 from imuposture.fusion.parameters import Parameters
 from imuposture.fusion.recordings import orientation
+from imuposture.fusion.smoothing import SmoothedFusion, smooth_fuse, smoothed_orientation
 from imuposture.fusion.streams import Fusion, NorthBlock, fuse, isa_level
 
-__all__ = ["Fusion", "NorthBlock", "Parameters", "fuse", "isa_level", "orientation"]
+__all__ = [
+    "Fusion",
+    "NorthBlock",
+    "Parameters",
+    "SmoothedFusion",
+    "fuse",
+    "isa_level",
+    "orientation",
+    "smooth_fuse",
+    "smoothed_orientation",
+]

@@ -1,0 +1,143 @@
+"""The smoother against the offline variant of vqf: accuracy on public data, and speed, paired in one process.
+
+Run ``python benchmarks/smoothing.py [--only broad,song,speed] [--rows N] [--rounds N]``; exit code 1 if a goal is
+missed. The public data are looked for in ``../shared/data`` beside the repository, and left out where absent.
+
+The constants of the heading were chosen on every other trial of BROAD, marked *; the others validate them.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+from _public import DATA, Trial, trials
+from _scores import HingeScore, OrientationScore, hinge_score, orientation_score, rotation
+from _timing import paired, ratio
+from fusion_speed import RATE, keep_memory, recording
+from scipy.spatial.transform import Rotation
+from vqf import offlineVQF
+
+import imuposture as ip
+from imuposture._blocks import FloatArray
+from imuposture.fusion.smoothing import LATENESS
+
+WORSE_BY = 0.3  # degrees that a trial may lose
+SPEED = 3.0
+METHODS = ("ours", "lateness 0", "vqf offline", "the same, led")
+LEGEND = f"""\
+BROAD: RMSE over the rows in motion, degrees: total, heading and inclination of 9-axis; heading without a constant and
+inclination of 6-axis. lateness 0: ours without taking the sensor's delay out; led: vqf turned on by {LATENESS:g} row,
+as ours is. * chosen on these trials."""
+SONG = "SONG RIG: angle between two sensors against a shaft encoder, RMSE in degrees, first minute / all 25 minutes"
+
+
+def led(quat: FloatArray, gyr: FloatArray, rate: float) -> FloatArray:
+    """Turn an orientation on by the lateness of a sensor, at the rate of the next row."""
+    after = np.vstack([gyr[1:], gyr[-1:]])
+    turned = rotation(quat) * Rotation.from_rotvec(after * LATENESS / rate)
+    found: FloatArray = turned.as_quat(scalar_first=True)
+    return found
+
+
+def estimates(trial: Trial, sensor: str, magnetic: bool) -> list[FloatArray]:
+    """Return the orientations of all methods."""
+    kinds = ("gyr", "acc", "mag") if magnetic else ("gyr", "acc")
+    rows = [np.ascontiguousarray(trial.rows(f"{sensor}_{kind}_")) for kind in kinds]
+    mine = [ip.smoothed_orientation(*rows, rate=trial.rate, lateness=late) for late in (LATENESS, 0.0)]
+    theirs = offlineVQF(*rows, *([] if magnetic else [None]), 1.0 / trial.rate)["quat9D" if magnetic else "quat6D"]
+    return [*mine, theirs, led(theirs, rows[0], trial.rate)]
+
+
+def broad() -> bool:
+    """Print the scores of BROAD; return whether the goals were reached."""
+    print(LEGEND)
+    print(f"{'':36}" + "".join(f"{method:>27}" for method in METHODS))
+    rows = []
+    for place, trial in enumerate(trials("broad")):
+        truth, moving = trial.rows("imu_ref_q", "wxyz"), trial.column("movement") > 0.5
+        nine, six = (
+            [orientation_score(q, truth, moving, trial.rate) for q in estimates(trial, "imu", m)] for m in (True, False)
+        )
+        rows.append(list(map(_figures, nine, six)))
+        print(f"{trial.name[:33] + ' *' * (place % 2 == 0):36}{_line(rows[-1])}", flush=True)
+    table = np.array(rows)
+    for name, part in ((" *", table[::2]), ("", table[1::2]), (" of all", table)):
+        print(f"{f'mean{name}':36}{_line(part.mean(axis=0))}")
+    ours, theirs = table[:, 0], table[:, 2]
+    better = bool((ours.mean(axis=0) < theirs.mean(axis=0)).all())
+    worst = float((ours[:, 0] - theirs[:, 0]).max())
+    print(f"goals: every mean below vqf offline: {better}; no total worse by {WORSE_BY:g}: {worst:+.2f} at most")
+    return better and worst <= WORSE_BY
+
+
+def _figures(nine: OrientationScore, six: OrientationScore) -> tuple[float, ...]:
+    return nine.total, nine.heading, nine.inclination, six.aligned_heading, six.inclination
+
+
+def _line(methods: object) -> str:
+    return "".join(f"{t:8.2f}{h:5.2f}{i:5.2f}{a:5.2f}{s:5.2f}"[1:] for t, h, i, a, s in np.asarray(methods))
+
+
+def song() -> bool:
+    """Print the scores of two cheap 6-axis chips on a shaft; return whether ours is no worse in the first minute."""
+    print(SONG)
+    print(f"{'':16}" + "".join(f"{method:>16}" for method in METHODS))
+    good = True
+    for trial in trials("song_two_imu_encoder"):
+        encoder, gyr = trial.column("encoder_deg"), trial.rows("child_gyr_")
+        pairs = zip(*(estimates(trial, sensor, magnetic=False) for sensor in ("parent", "child")), strict=True)
+        scores: list[HingeScore] = [hinge_score(*pair, encoder, gyr) for pair in pairs]
+        print(
+            f"{trial.name:16}" + "".join(f"{f'{s.first_minute:.2f} / {s.whole:.1f}':>16}" for s in scores), flush=True
+        )
+        good &= scores[0].first_minute <= scores[2].first_minute + 0.05
+    print(f"goal: first minute not worse than vqf offline: {good}")
+    return good
+
+
+def speed(rows: int, rounds: int) -> bool:
+    """Print the time of two sensors of one recording, against the offline variant of vqf twice."""
+    keep_memory()
+    recordings = [recording(rows, seed) for seed in range(2)]
+    good = True
+    for magnetic in (False, True):
+        columns = [list(arrays) for arrays in zip(*recordings, strict=True)][: 2 + magnetic]
+        pairs = paired(_ours(columns), _theirs(columns), rounds)
+        times = [min(one.cpu for one in side) * 1e9 / (2 * rows) for side in zip(*pairs, strict=True)]
+        gain = ratio(pairs, "cpu")
+        what = f"two sensors, {rows} rows, {9 if magnetic else 6}-axis"
+        print(f"{what}: {times[0]:.0f} against {times[1]:.0f} ns a sample, ratio {gain:.2f}, goal {SPEED:g}")
+        good &= gain >= SPEED
+    return good
+
+
+def _ours(columns: list[list[FloatArray]]) -> Callable[[], object]:
+    return lambda: ip.smoothed_orientation(*columns, rate=RATE)
+
+
+def _theirs(columns: list[list[FloatArray]]) -> Callable[[], object]:
+    none = [] if len(columns) == 3 else [None]
+    return lambda: [offlineVQF(*rows, *none, 1.0 / RATE) for rows in zip(*columns, strict=True)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="broad,song,speed")
+    parser.add_argument("--rows", type=int, default=360_000, help="rows of a recording: an hour at 100 Hz")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    parts: dict[str, Callable[[], bool]] = {"broad": broad, "song": song}
+    good = True
+    for name in options.only.split(","):
+        if name == "speed":
+            good &= speed(options.rows, options.rounds)
+        elif DATA.is_dir():
+            good &= parts[name]()
+            print()
+        else:
+            print(f"{name}: no data in {DATA}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
