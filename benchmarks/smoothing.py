@@ -19,22 +19,23 @@ from vqf import offlineVQF
 
 import imuposture as ip
 from imuposture._blocks import FloatArray
-from imuposture.fusion.smoothing import LATENESS
+from imuposture.fusion import Parameters
 
 WORSE_BY = 0.3  # degrees that a trial may lose
 SPEED = 3.0
-METHODS = ("ours", "lateness 0", "vqf offline", "the same, led")
+DELAY = Parameters().sensor_delay  # s
+METHODS = ("ours", "no delay", "vqf offline", "the same, led")
 LEGEND = f"""\
 BROAD: RMSE over the rows in motion, degrees: total, heading and inclination of 9-axis; heading without a constant and
-inclination of 6-axis. lateness 0: ours without taking the sensor's delay out; led: vqf turned on by {LATENESS:g} row,
+inclination of 6-axis. no delay: ours without taking the sensor's delay out; led: vqf turned on by {DELAY:g} s,
 as ours is. * chosen on these trials."""
 SONG = "SONG RIG: angle between two sensors against a shaft encoder, RMSE in degrees, first minute / all 25 minutes"
 
 
 def led(quat: FloatArray, gyr: FloatArray, rate: float) -> FloatArray:
-    """Turn an orientation on by the lateness of a sensor, at the rate of the next row."""
+    """Turn an orientation on by the delay of a sensor, at the rate of the next row."""
     after = np.vstack([gyr[1:], gyr[-1:]])
-    turned = rotation(quat) * Rotation.from_rotvec(after * LATENESS / rate)
+    turned = rotation(quat) * Rotation.from_rotvec(after * DELAY)
     found: FloatArray = turned.as_quat(scalar_first=True)
     return found
 
@@ -43,7 +44,7 @@ def estimates(trial: Trial, sensor: str, magnetic: bool) -> list[FloatArray]:
     """Return the orientations of all methods."""
     kinds = ("gyr", "acc", "mag") if magnetic else ("gyr", "acc")
     rows = [np.ascontiguousarray(trial.rows(f"{sensor}_{kind}_")) for kind in kinds]
-    mine = [ip.smoothed_orientation(*rows, rate=trial.rate, lateness=late) for late in (LATENESS, 0.0)]
+    mine = [ip.smoothed_orientation(*rows, rate=trial.rate, parameters=Parameters(sensor_delay=delay)) for delay in (DELAY, 0.0)]
     theirs = offlineVQF(*rows, *([] if magnetic else [None]), 1.0 / trial.rate)["quat9D" if magnetic else "quat6D"]
     return [*mine, theirs, led(theirs, rows[0], trial.rate)]
 

@@ -6,12 +6,12 @@ The passes are in C, because the first drives the kernels of the causal filter a
 
 cdef extern from "smoothing.h" nogil:
     ctypedef struct FusionParameters:
-        double acc_tau, mag_tau
+        double sensor_delay, acc_tau, mag_tau, mag_turn_time
         double bias_sigma_start, bias_forgetting_time, bias_limit, turn_invariant
         double bias_sigma_motion, bias_vertical_weight, bias_sigma_rest
         double rest_min_time, rest_tau, rest_gyr, rest_acc
         double field_tau, field_reference_tau, field_norm_tolerance, field_dip_tolerance
-        double field_new_time, field_first_time, field_min_rate
+        double field_new_time, field_first_time, field_standing_time, field_min_rate
         double field_undisturbed_time, field_reject_time, field_reject_factor
 
     ctypedef struct FusionTuning:

@@ -17,6 +17,7 @@ from imuposture._ext import smoothing as _ext
 from imuposture.fusion import Fusion, NorthBlock, Parameters, SmoothedFusion, orientation, smooth_fuse, streams
 
 G = 9.81
+PROMPT = Parameters(sensor_delay=0.0)  # synthetic rows are as late as their period
 LEVELS = [
     pytest.param(
         i, marks=pytest.mark.skipif(not _causal.level_available(i), reason=f"this processor has no {name}"), id=name
@@ -109,15 +110,15 @@ def restless(seconds=300, rate=50.0, seed=0, bias_dps=(0.6, -0.4, 0.5), lateness
 
 def test_without_gravity_the_closed_form_is_followed():
     gyr = np.tile(np.radians(300) * np.array([2, -1, 2]) / 3, (700, 1))
-    known = replace(Parameters(), bias_sigma_start=1e-9, bias_forgetting_time=1e8)
-    quat = smoothed_orientation(gyr, np.zeros_like(gyr), rate=100, parameters=known, lateness=0)
+    known = replace(PROMPT, bias_sigma_start=1e-9, bias_forgetting_time=1e8)
+    quat = smoothed_orientation(gyr, np.zeros_like(gyr), rate=100, parameters=known)
     gyr[0] = 0  # it starts from the first row
     assert turned_by(quat, closed_form(gyr, 100)).max() < 1e-9
 
 
 def test_a_restless_sensor_is_followed_and_its_bias_found():
     recording, truth = restless()
-    stage = SmoothedFusion(recording.rate, lateness=0)
+    stage = SmoothedFusion(recording.rate, PROMPT)
     stage.push(without_mag(recording.rows()))
     block = stage.finish()
     causal = Fusion(recording.rate).push(without_mag(recording.rows()))
@@ -137,7 +138,7 @@ def test_lateness_is_taken_out(late):
     recording, truth = restless(60, lateness=late, bias_dps=(0, 0, 0))
     signals = recording.gyr, recording.acc
     aware, unaware = (
-        rms(inclination_error(smoothed_orientation(*signals, rate=recording.rate, lateness=told), truth)[200:-200])
+        rms(inclination_error(smoothed_orientation(*signals, rate=recording.rate, parameters=replace(PROMPT, sensor_delay=told / recording.rate)), truth)[200:-200])
         for told in (late, 1 - late if late != 0.5 else 0)
     )
     assert aware < 0.12
@@ -167,14 +168,14 @@ def test_a_magnet_hardly_turns_the_heading():
     recording, truth = restless(120, seed=3, bias_dps=(0.2, 0.1, -0.3))
     near = slice(2500, 3500)
     recording.mag[near] += [25.0, -10.0, 20.0]
-    stage = SmoothedFusion(recording.rate, magnetometer=True, lateness=0)
+    stage = SmoothedFusion(recording.rate, PROMPT, magnetometer=True)
     stage.push(recording.rows())
     block = stage.finish()
     assert isinstance(block, NorthBlock)
     assert np.degrees(np.abs(heading_error(block.quat, truth))).max() < 2
     assert block.disturbed[near].mean() > 0.9
     assert block.disturbed[: near.start].mean() < 0.02
-    stage = SmoothedFusion(recording.rate, lateness=0)
+    stage = SmoothedFusion(recording.rate, PROMPT)
     stage.push(without_mag(recording.rows()))
     np.testing.assert_array_equal(block.inertial, stage.finish().quat)
     turned = np.angle(np.exp(1j * (heading_error(block.quat, block.inertial) - block.delta)))
@@ -186,8 +187,8 @@ def test_the_heading_is_followed_through_many_turns_of_drift():
     recording, truth = restless(400, rate=20.0, bias_dps=(0, 0, 0))
     up = tilt(truth)
     recording.gyr += np.radians(4.0) * up
-    deaf = replace(Parameters(), bias_sigma_start=1e-9, bias_forgetting_time=1e8)
-    quat = smoothed_orientation(*recording.signals, rate=recording.rate, parameters=deaf, lateness=0)
+    deaf = replace(PROMPT, bias_sigma_start=1e-9, bias_forgetting_time=1e8)
+    quat = smoothed_orientation(*recording.signals, rate=recording.rate, parameters=deaf)
     assert np.degrees(np.abs(heading_error(quat, truth)))[400:-400].max() < 3
 
 
@@ -198,7 +199,7 @@ def test_the_heading_is_followed_through_many_turns_of_drift():
 def test_inclination_is_that_of_offline_vqf(seed):
     recording = wandering(120, seed=seed)
     theirs = offlineVQF(recording.gyr, recording.acc, None, 1 / recording.rate)
-    quat = smoothed_orientation(recording.gyr, recording.acc, rate=recording.rate, parameters="vqf", lateness=0)
+    quat = smoothed_orientation(recording.gyr, recording.acc, rate=recording.rate, parameters="vqf")
     apart = inclination_error(quat, theirs["quat6D"])
     assert apart[600:-600].max() < 0.02  # ends: which of the two passes of the low-pass comes first
     assert apart.max() < 0.5
@@ -262,8 +263,8 @@ def test_time_reversed_gives_the_same_orientations():
     recording, _ = restless(200, seed=5)
     recording.gyr[0] = 0
     back = np.vstack([np.zeros((1, 3)), -recording.gyr[:0:-1]])
-    quat = smoothed_orientation(recording.gyr, recording.acc, rate=recording.rate, lateness=0)
-    again = smoothed_orientation(back, recording.acc[::-1], rate=recording.rate, lateness=0)[::-1]
+    quat = smoothed_orientation(recording.gyr, recording.acc, rate=recording.rate, parameters=PROMPT)
+    again = smoothed_orientation(back, recording.acc[::-1], rate=recording.rate, parameters=PROMPT)[::-1]
     assert inclination_error(again, quat)[500:-500].max() < 0.03
     assert inclination_error(again, quat).max() < 1.0  # at the ends the averages are one-sided
     turned = np.unwrap(heading_error(again, quat)[500:-500])
@@ -361,7 +362,7 @@ def test_the_north_is_found_again_behind_a_gap():
     recording, truth = restless(120, seed=6, bias_dps=(0.1, 0.1, 0.1))
     gaps = np.zeros(len(truth), bool)
     gaps[2000:2600] = True  # 12 s in which it turned
-    stage = SmoothedFusion(recording.rate, magnetometer=True, lateness=0)
+    stage = SmoothedFusion(recording.rate, PROMPT, magnetometer=True)
     stage.push(recording.rows(gaps=gaps))
     block = stage.finish()
     assert np.isnan(block.delta[gaps]).all()
@@ -424,8 +425,6 @@ BAD = [
     ({"gyr": [np.zeros((3, 3))]}, "lists of recordings must be equally long"),
     ({"rate": 0}, "rate must lie between 1 and 20000 Hz"),
     ({"rate": None}, "rate must lie between 1 and 20000 Hz"),
-    ({"lateness": 1.5}, "lateness must lie between 0 and 1 row, got 1.5"),
-    ({"lateness": np.nan}, "lateness must lie between 0 and 1 row, got nan"),
 ]
 
 

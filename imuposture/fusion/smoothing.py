@@ -3,7 +3,7 @@
 Four passes over the whole recording (ext/smoothing.h): the causal filter forwards and backwards for the gyroscope's
 bias, then strapdown and gravity's low-pass backwards, and the same low-pass forwards. That is the offline variant of
 VQF (Laidig and Seel 2023) with two differences: the heading from the magnetometer is a smoothing spline with robust
-weights, and the lateness of the sensor is taken out.
+weights, and the sensor's delay is taken out, up to a row of it.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,8 @@ from imuposture.fusion.checks import refuse_nonsense, vectors
 from imuposture.fusion.parameters import Parameters
 from imuposture.fusion.streams import Fusion, NorthBlock
 
-__all__ = ["LATENESS", "SmoothedFusion", "smooth_fuse", "smoothed_orientation"]
+__all__ = ["SmoothedFusion", "smooth_fuse", "smoothed_orientation"]
 
-# Rows by which a sensor is late: the rate in a row is the mean of a period that ended half a row ago. A chip's filters
-# delay by about a period. On the two public rigs with an independent truth every filter without this lags by 0.7 rows:
-# BROAD (optical, 286 Hz) and the hinge of Song (shaft encoder, 100 Hz). 0 where rows are means of the period that ends
-# with them, as simulations have it.
-LATENESS = 0.5
 BIN_S = 0.25  # s; the field is averaged over it, which a walking person's turns allow, and so many are quickly solved
 BINS_A_KNOT = 4  # the bias is a line from knot to knot; 2 s gave the same to 0.001 degrees on BROAD
 # The heading follows changes of its drift that last longer than this many mag_tau: smaller follows disturbances, larger
@@ -48,7 +43,6 @@ def smoothed_orientation(
     *,
     rate: float,
     parameters: str | Parameters = ...,
-    lateness: float = ...,
 ) -> FloatArray: ...
 
 
@@ -60,7 +54,6 @@ def smoothed_orientation(
     *,
     rate: float,
     parameters: str | Parameters = ...,
-    lateness: float = ...,
 ) -> list[FloatArray]: ...
 
 
@@ -71,7 +64,6 @@ def smoothed_orientation(
     *,
     rate: float,
     parameters: str | Parameters = "default",
-    lateness: float = LATENESS,
 ) -> FloatArray | list[FloatArray]:
     """Compute the smoothed orientation of a sensor from a whole recording, or of many from a list of recordings.
 
@@ -90,9 +82,6 @@ def smoothed_orientation(
         Rate of the rows, 1 to 20 000 Hz.
     parameters : str or Parameters
         ``"default"``, ``"vqf"``, or a set of one's own.
-    lateness : float
-        Rows by which the motion is older than the row that holds it, 0 to 1. Chips filter: 0.7 was seen on two of them.
-        0 for rates that are means of the period which ends with their row, as simulations give them.
 
     Returns
     -------
@@ -115,7 +104,7 @@ def smoothed_orientation(
     gyrs, accs, mags = ([gyr], [acc], None if mag is None else [mag]) if one else (gyr, acc, mag)
     if len(accs) != len(gyrs) or (mags is not None and len(mags) != len(gyrs)):
         raise SignalError(f"lists of recordings must be equally long, got {len(gyrs)} of gyr and {len(accs)} of acc")
-    stages = [SmoothedFusion(rate, parameters, mags is not None, lateness=lateness) for _ in gyrs]
+    stages = [SmoothedFusion(rate, parameters, mags is not None) for _ in gyrs]
     for stage, *arrays in zip(stages, gyrs, accs, mags if mags is not None else [None] * len(gyrs), strict=True):
         stage._take(*vectors(*arrays))
     quats = [block.quat for block in _smoothed(stages)]
@@ -133,13 +122,11 @@ class SmoothedFusion:
         ``"default"``, ``"vqf"``, or a set of one's own.
     magnetometer : bool
         Use ``rows.mag`` for the heading; blocks are then `NorthBlock`.
-    lateness : float
-        Rows by which the sensor is late, as for `smoothed_orientation`.
 
     Raises
     ------
     SignalError
-        If the rate or the lateness is out of its limits.
+        If the rate is out of its limits.
     ConfigError
         If the parameters do not exist.
 
@@ -154,14 +141,9 @@ class SmoothedFusion:
         rate_hz: float,
         parameters: str | Parameters = "default",
         magnetometer: bool = False,
-        *,
-        lateness: float = LATENESS,
     ) -> None:
         causal = Fusion(rate_hz, parameters, magnetometer)  # it knows what rates and parameters there are
         self.rate_hz, self.parameters, self.magnetometer = causal.rate_hz, causal.parameters, magnetometer
-        if not isinstance(lateness, int | float) or not 0 <= lateness <= 1:
-            raise SignalError(f"lateness must lie between 0 and 1 row, got {lateness!r}")
-        self.lateness = float(lateness)
         self._rows: list[SensorRows] = []
 
     def push(self, rows: SensorRows) -> OrientationBlock:
@@ -266,7 +248,7 @@ def _smoothed(stages: Sequence[SmoothedFusion]) -> list[OrientationBlock]:
     blocks: dict[SmoothedFusion, OrientationBlock] = {}
     alike: dict[Any, list[SmoothedFusion]] = {}
     for stage in stages:
-        alike.setdefault((stage.rate_hz, stage.parameters, stage.magnetometer, stage.lateness), []).append(stage)
+        alike.setdefault((stage.rate_hz, stage.parameters, stage.magnetometer), []).append(stage)
     width = min(max(_causal.lanes_of(streams.LEVEL) // 2, 1), _ext.MAX_STREAMS)  # two lanes each, one each way
     for group in alike.values():
         group.sort(key=lambda stage: -sum(len(rows.flags) for rows in stage._rows))
@@ -278,7 +260,7 @@ def _smoothed(stages: Sequence[SmoothedFusion]) -> list[OrientationBlock]:
 
 def _smoothed_together(stages: list[SmoothedFusion]) -> list[OrientationBlock]:
     """Run the passes over a few streams that are alike."""
-    tuning = _tuning(stages[0].rate_hz, stages[0].parameters, stages[0].lateness)
+    tuning = _tuning(stages[0].rate_hz, stages[0].parameters)
     rows = [stage._joined() for stage in stages]
     blocks = [_room(len(one.flags), stage.magnetometer) for one, stage in zip(rows, stages, strict=True)]
     rests = [np.zeros((2, len(one.flags)), np.uint8) for one in rows]
@@ -293,7 +275,7 @@ def _smoothed_together(stages: list[SmoothedFusion]) -> list[OrientationBlock]:
 class _Tuning:
     """What passes read, and the lengths that arrays are made of."""
 
-    def __init__(self, rate_hz: float, parameters: Parameters, lateness: float) -> None:
+    def __init__(self, rate_hz: float, parameters: Parameters) -> None:
         self.bin = max(round(BIN_S * rate_hz), 1)
         self.knot = BINS_A_KNOT * self.bin
         seconds, tau = self.bin / rate_hz, parameters.mag_tau
@@ -304,13 +286,14 @@ class _Tuning:
             "reference": parameters.field_reference_tau**2 / seconds,
             "doubt": DOUBT * parameters.field_norm_tolerance,
         }
+        lateness = min(parameters.sensor_delay * rate_hz, 1.0)  # rows; it is taken out between neighbouring rows
         settings = {"bin": self.bin, "knot": self.knot, "lateness": lateness} | prices
         self.compiled = _ext.Tuning(asdict(parameters), rate_hz, settings)
 
 
 @lru_cache(maxsize=64)
-def _tuning(rate_hz: float, parameters: Parameters, lateness: float) -> _Tuning:
-    return _Tuning(rate_hz, parameters, lateness)
+def _tuning(rate_hz: float, parameters: Parameters) -> _Tuning:
+    return _Tuning(rate_hz, parameters)
 
 
 def _stream(tuning: _Tuning, rows: SensorRows, block: OrientationBlock, rest: FlagArray) -> _ext.Stream:
