@@ -18,7 +18,10 @@ MODULES = {
         [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")],
     ),
     "heading": ([], ["ext/spatial.h", "ext/pair_filter.h", "ext/pair_sources.h", "ext/pair_state.h"]),
-    "kinematics": ([], ["ext/spatial.h"]),
+    "kinematics": (
+        ["ext/kinematics_avx2.c", "ext/kinematics_baseline.c"],
+        ["ext/kinematics.h", "ext/kinematics_rows.h", "ext/spatial.h"],
+    ),
     "movements": ([], ["ext/movement_state.pxd"]),
     "tallies": ([], ["ext/spatial.h"]),
 }
