@@ -65,7 +65,7 @@ STAGES = (
     ("metrics: last figures", "imuposture.metrics", "MetricSet.finish"),
     ("output: rows to Arrow", "imuposture.output.session", "SessionFolder.write"),
     ("output: close", "imuposture.output.session", "SessionFolder._close_tables"),
-    ("output: read back", "imuposture.output.parquet", "_check_pages"),
+    ("output: read back", "imuposture.output.parquet", "_check_written"),
 )
 
 
