@@ -50,6 +50,7 @@ class Tally:
         self._running = np.zeros(4)
         self._counts = np.zeros(4 + len(limits), dtype=np.int64)
         self._bins = np.zeros(2 * round(reach / BIN) + 1, dtype=np.int64)
+        self._filled = _nowhere(self._bins)
 
     def add(self, x: FloatArray, sd: FloatArray, keep: FlagArray) -> None:
         """Take rows; those that are NaN or not kept are passed over."""
@@ -65,6 +66,7 @@ class Tally:
             self._running,
             self._counts,
             self._bins,
+            self._filled,
         )
 
     def part(self) -> "Tally":
@@ -76,13 +78,17 @@ class Tally:
         part = copy(self)
         part._sums, part._running = np.zeros_like(self._sums), self._sums.copy()
         part._counts, part._bins = np.zeros_like(self._counts), np.zeros_like(self._bins)
+        part._filled = _nowhere(self._bins)
         return part
 
     def merge(self, part: "Tally") -> None:
         """Take over the rows of the latest part; parts follow one another."""
         self._sums = part._running
         self._counts += part._counts
-        self._bins += part._bins
+        first, last = part._filled.tolist()
+        self._bins[first : last + 1] += part._bins[first : last + 1]
+        self._filled[0] = min(self._filled[0], first)
+        self._filled[1] = max(self._filled[1], last)
 
     @property
     def n(self) -> int:
@@ -105,10 +111,10 @@ class Tally:
         known = int(self._counts[1])
         return float(self._sums[1]) / known if 2 * known >= self.n and known else None
 
-    def beyond(self, k: int) -> tuple[float, float]:
-        """Return share in percent and minutes beyond limit ``k``."""
-        rows = int(self._counts[4 + k])
-        return 100.0 * rows / self.n, rows / self._minute
+    def beyond(self) -> list[tuple[float, float]]:
+        """Return share in percent and minutes beyond each limit; ask only when there are rows."""
+        n, minute = self.n, self._minute
+        return [(100.0 * rows / n, rows / minute) for rows in self._counts[4:].tolist()]
 
     @property
     def minutes_right(self) -> float:
@@ -132,23 +138,33 @@ class Tally:
 
     def quantiles(self, shares: Sequence[float]) -> list[float]:
         """Return percentiles by the linear definition (R type 7), each exact to half a bin."""
-        below = np.cumsum(self._bins)
+        first_bin, last_bin = self._filled.tolist()
+        inside = self._bins[first_bin : last_bin + 1]
+        below, middle = np.cumsum(inside), len(self._bins) // 2 - first_bin
         places: FloatArray = (self.n - 1) * np.array(shares)
         first = places.astype(np.int64)
-        low = self._ranked(first, below)
-        high = self._ranked(np.minimum(first + 1, self.n - 1), below)
+        low = _ranked(first, inside, below, middle)
+        high = _ranked(np.minimum(first + 1, self.n - 1), inside, below, middle)
         values: list[float] = (low + (places - first) * (high - low)).tolist()
         return values
 
-    def _ranked(self, rank: NDArray[np.int64], below: NDArray[np.int64]) -> FloatArray:
-        """Return the values of ranks: the rows of a bin are taken as spread evenly over it."""
-        k = np.searchsorted(below, rank, side="right")
-        inside = self._bins[k]
-        before = below[k] - inside
-        # Whole numbers above: mirrored data give -offset.
-        offset: FloatArray = (2 * (rank - before) + 1 - inside) / (2.0 * inside)
-        values: FloatArray = (k - len(self._bins) // 2 + offset) * BIN
-        return values
+
+def _nowhere(bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return first and last bin that hold anything, when none does."""
+    return np.array([len(bins), -1])
+
+
+def _ranked(
+    rank: NDArray[np.int64], bins: NDArray[np.int64], below: NDArray[np.int64], middle: int
+) -> FloatArray:
+    """Return the values of ranks: the rows of a bin are taken as spread evenly over it."""
+    k = np.searchsorted(below, rank, side="right")
+    inside = bins[k]
+    before = below[k] - inside
+    # Whole numbers above: mirrored data give -offset.
+    offset: FloatArray = (2 * (rank - before) + 1 - inside) / (2.0 * inside)
+    values: FloatArray = (k - middle + offset) * BIN
+    return values
 
 
 @dataclass(slots=True)
