@@ -4,7 +4,7 @@ Sums run row by row, so that a figure has the same bits however the rows were cu
 fixed fine histograms, so that a day needs no more memory than a minute. Shapes are checked by the Python half.
 """
 
-from libc.math cimport fabs, isfinite, isnan
+from libc.math cimport INFINITY, fabs, isfinite, isnan
 
 
 cdef extern from "spatial.h" nogil:
@@ -44,8 +44,7 @@ def add(
     """
     with nogil:
         _sum(x, sd, keep, dead_band, sums, running, counts)
-        _count_beyond(x, keep, limits, signs, counts)
-        _fill(x, keep, width, bins, filled)
+        _place(x, keep, limits, signs, width, counts, bins, filled)
 
 
 cdef void _sum(
@@ -87,40 +86,35 @@ cdef inline void _count(int k, double value, double *sum, double *more, long lon
     count[k] += 1
 
 
-cdef void _count_beyond(
+cdef void _place(
     const double[::1] x,
     const unsigned char[::1] keep,
     const double[::1] limits,
     const double[::1] signs,
+    double width,
     long long[::1] counts,
+    long long[::1] bins,
+    long long[::1] filled,
 ) noexcept nogil:
-    """Limit by limit, since these loops are vectors; NaN is beyond nothing."""
-    cdef Py_ssize_t row, k, rows = x.shape[0]
-    cdef long long beyond
-    cdef double limit
+    """Count the rows beyond each limit and in each bin; few rows are beyond any limit."""
+    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2, first = filled[0], last = filled[1]
+    cdef double value, above = INFINITY, below = -INFINITY
     for k in range(limits.shape[0]):
-        beyond = 0
-        limit = limits[k]
         if signs[k] > 0.0:
-            for row in range(rows):
-                beyond += keep[row] if x[row] > limit else 0
+            above = min(above, limits[k])
         else:
-            for row in range(rows):
-                beyond += keep[row] if x[row] < limit else 0
-        counts[4 + k] += beyond
-
-
-cdef void _fill(
-    const double[::1] x, const unsigned char[::1] keep, double width, long long[::1] bins, long long[::1] filled
-) noexcept nogil:
-    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2
-    cdef long long first = filled[0], last = filled[1]
+            below = max(below, limits[k])
     for row in range(x.shape[0]):
-        if keep[row] and not isnan(x[row]):
-            k = middle + _bin(x[row], width, middle)
-            bins[k] += 1
-            first = min(first, k)
-            last = max(last, k)
+        value = x[row]
+        if not keep[row] or isnan(value):
+            continue
+        if value > above or value < below:
+            for k in range(limits.shape[0]):
+                counts[4 + k] += signs[k] * value > signs[k] * limits[k]
+        k = middle + _bin(value, width, middle)
+        bins[k] += 1
+        first = min(first, k)
+        last = max(last, k)
     filled[0] = first
     filled[1] = last
 

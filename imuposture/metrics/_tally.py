@@ -83,12 +83,21 @@ class Tally:
 
     def merge(self, part: "Tally") -> None:
         """Take over the rows of the latest part; parts follow one another."""
-        self._sums = part._running
+        self._sums[:] = part._running
         self._counts += part._counts
         first, last = part._filled.tolist()
         self._bins[first : last + 1] += part._bins[first : last + 1]
         self._filled[0] = min(self._filled[0], first)
         self._filled[1] = max(self._filled[1], last)
+
+    def empty(self, part: "Tally") -> None:
+        """Make a part that was merged a new one: room for another would cost more than the rows of a window."""
+        part._sums[:] = 0.0
+        part._running[:] = self._sums
+        part._counts[:] = 0
+        first, last = part._filled.tolist()
+        part._bins[first : last + 1] = 0
+        part._filled = _nowhere(self._bins)
 
     @property
     def n(self) -> int:
@@ -226,22 +235,23 @@ class WindowTallies:
         self._last_s = 0.0
         self.whole = Span(tallies)
         self._window: Span | None = None
+        self._room = {name: tally.part() for name, tally in tallies.items()}
 
     def push(self, time: FloatArray, columns: dict[str, Column]) -> Iterator[Span]:
-        """Take rows of every quantity and yield the windows that ended."""
+        """Take rows of every quantity and yield the windows that ended; a window is emptied before the next one."""
         for number, rows in self._windows.split(time):
             if number != self._number:
                 yield from self.finish()
                 self._number = number
             if self._window is None:
-                self._window = Span({name: tally.part() for name, tally in self.whole.tallies.items()})
+                self._window = Span(self._room)
             for name, (x, sd, keep) in columns.items():
                 self._window.tallies[name].add(x[rows], sd[rows], keep[rows])
             self._window.rows += rows.stop - rows.start
             self._last_s = float(time[rows.stop - 1])
 
     def finish(self) -> Iterator[Span]:
-        """Yield the window that is open, if any; from then on ``whole`` has its rows too."""
+        """Yield the window that is open, if any, to be looked at at once; from then on ``whole`` has its rows too."""
         window, self._window = self._window, None
         if window is None:
             return
@@ -251,6 +261,8 @@ class WindowTallies:
         window.start_s, end = self._windows.start(self._number), self._windows.start(self._number + 1)
         window.end_s = min(end, self._last_s + self._row_s)
         yield window
+        for name, tally in self.whole.tallies.items():
+            tally.empty(window.tallies[name])
 
 
 class Delay:
