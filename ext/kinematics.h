@@ -12,7 +12,8 @@ enum {
     FLEXION, LATERAL, ROTATION, FLEXION_SD, LATERAL_SD, ROTATION_SD,
     UPPER_FORWARD, UPPER_SIDE, LOWER_FORWARD, LOWER_SIDE,
     UPPER_FORWARD_SD, UPPER_SIDE_SD, LOWER_FORWARD_SD, LOWER_SIDE_SD,
-    TRUNK
+    TRUNK,
+    COLUMNS
 };
 
 /* How sure the parts are that the angles are made of, rad: inclination of each sensor, facing of each sensor (its

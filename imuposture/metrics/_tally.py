@@ -163,9 +163,7 @@ def _nowhere(bins: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array([len(bins), -1])
 
 
-def _ranked(
-    rank: NDArray[np.int64], bins: NDArray[np.int64], below: NDArray[np.int64], middle: int
-) -> FloatArray:
+def _ranked(rank: NDArray[np.int64], bins: NDArray[np.int64], below: NDArray[np.int64], middle: int) -> FloatArray:
     """Return the values of ranks: the rows of a bin are taken as spread evenly over it."""
     k = np.searchsorted(below, rank, side="right")
     inside = bins[k]
