@@ -46,7 +46,7 @@ def their_chain(upper: Recording, lower: Recording) -> tuple[FloatArray, list[Fl
     quats = (VQF(1 / RATE).updateBatch(gyr, acc)["quat6D"] for gyr, acc, _ in (upper, lower))
     above, below = (Rotation.from_quat(quat, scalar_first=True) for quat in quats)
     angles = (below.inv() * above).as_euler("ZXY", degrees=True)
-    edge = (REACH // BIN + 0.5) * BIN
+    edge = 0.5 * BINS * BIN
     return angles, [np.histogram(column, BINS, (-edge, edge))[0] for column in angles.T]
 
 
