@@ -9,22 +9,22 @@ from setuptools import Extension, setup
 
 # Named, not globbed: a file missing from the sdist must fail the build, not give a wheel without a core.
 # Value: C files linked into the module, then the headers and .pxd it includes.
+KERNELS = [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")]
+STEP = [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")]
 MODULES = {
     "alignment": ([], []),
     "calibration": ([], ["ext/spatial.h"]),
     "filtering": ([], ["ext/spatial.h"]),
-    "fusion": (
-        [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")],
-        [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")],
-    ),
+    "fusion": (KERNELS, STEP),
     "heading": ([], ["ext/spatial.h", *(f"ext/pair_{part}.h" for part in ("filter", "smoother", "sources", "state"))]),
-    "kinematics": ([], ["ext/spatial.h"]),
+    "kinematics": (
+        ["ext/kinematics_avx2.c", "ext/kinematics_baseline.c"],
+        ["ext/kinematics.h", "ext/kinematics_rows.h", "ext/spatial.h"],
+    ),
     "movements": ([], ["ext/movement_state.pxd"]),
     "smoothing": (
-        [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")]
-        + [f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north")],
-        [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")]
-        + ["ext/smoothing.h"],
+        [*KERNELS, *(f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north"))],
+        [*STEP, "ext/smoothing.h"],
     ),
     "tallies": ([], ["ext/spatial.h"]),
 }

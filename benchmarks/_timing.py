@@ -9,7 +9,7 @@ from importlib import import_module
 from statistics import median
 from typing import Any
 
-__all__ = ["STAGES", "Times", "paired", "stage_times", "timed"]
+__all__ = ["STAGES", "Pairs", "Times", "paired", "stage_times", "timed"]
 
 OTHER_THREADS = "other threads"
 
@@ -22,6 +22,9 @@ class Times:
     wall: float
 
 
+Pairs = list[tuple[Times, Times]]  # ours and theirs, round by round
+
+
 def timed(work: Callable[[], object]) -> Times:
     """Run ``work`` once."""
     cpu, wall = time.process_time(), time.perf_counter()
@@ -29,7 +32,7 @@ def timed(work: Callable[[], object]) -> Times:
     return Times(time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def paired(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[tuple[Times, Times]]:
+def paired(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> Pairs:
     """Run both in turns, A B A B.
 
     Absolute times move by 30 % with what else the machine does; ratios of runs that follow one another hardly do.
@@ -37,7 +40,7 @@ def paired(ours: Callable[[], object], theirs: Callable[[], object], rounds: int
     return [(timed(ours), timed(theirs)) for _ in range(rounds)]
 
 
-def ratio(pairs: list[tuple[Times, Times]], clock: str) -> float:
+def ratio(pairs: Pairs, clock: str) -> float:
     """Return the median over the rounds of their time divided by ours."""
     return median(getattr(theirs, clock) / getattr(ours, clock) for ours, theirs in pairs)
 
@@ -65,7 +68,7 @@ STAGES = (
     ("metrics: last figures", "imuposture.metrics", "MetricSet.finish"),
     ("output: rows to Arrow", "imuposture.output.session", "SessionFolder.write"),
     ("output: close", "imuposture.output.session", "SessionFolder._close_tables"),
-    ("output: read back", "imuposture.output.parquet", "_check_pages"),
+    ("output: read back", "imuposture.output.parquet", "_check_written"),
 )
 
 

@@ -26,7 +26,8 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 def arrays(table: pd.DataFrame, sensor: str) -> tuple[FloatArray, FloatArray]:
     """Return the angular rate and the acceleration of a sensor, (n, 3) contiguous each."""
-    gyr, acc = (np.ascontiguousarray(table[[f"{sensor}_{kind}_{axis}" for axis in "xyz"]]) for kind in ("gyr", "acc"))
+    columns = ([f"{sensor}_{kind}_{axis}" for axis in "xyz"] for kind in ("gyr", "acc"))
+    gyr, acc = (np.ascontiguousarray(table[names], dtype=np.float64) for names in columns)
     return gyr, acc
 
 
@@ -67,17 +68,33 @@ def measure(time_s: FloatArray, angles: FloatArray) -> tuple[FloatArray, FloatAr
     return histogram, percentiles, minutes
 
 
-def to_parquet(out: Path, time_s: FloatArray, upper: FloatArray, lower: FloatArray, angles: FloatArray) -> None:
-    names = ["time_s", *(f"{sensor}_q{c}" for sensor in ("upper", "lower") for c in "wxyz"), *ANGLES]
-    columns = np.column_stack([time_s, upper, lower, angles])
-    pd.DataFrame(columns, columns=names).to_parquet(out)
+def inclinations(quat: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return how far a segment leans forward and to its side, degrees: its vertical seen from the earth."""
+    w, x, y, z = quat.T
+    forward = np.arctan2(2 * (w * y - x * z), 2 * (y * z + w * x))
+    side = -np.arcsin(np.clip(1 - 2 * (x * x + y * y), -1, 1))
+    return np.degrees(forward), np.degrees(side)
+
+
+def posture(time_s: FloatArray, upper: FloatArray, lower: FloatArray, angles: FloatArray) -> pd.DataFrame:
+    """Make the columns of posture.parquet, in its types; how sure the angles are is a guess, the same for all rows."""
+    columns = {"time_s": time_s}
+    for name, quat in (("upper", upper), ("lower", lower)):
+        columns |= {f"{name}_q{c}": quat[:, k].astype(np.float32) for k, c in enumerate("wxyz")}
+    columns |= {f"{name}_deg": angles[:, k] for k, name in enumerate(ANGLES)}
+    for name, quat in (("upper", upper), ("lower", lower)):
+        columns[f"{name}_forward_deg"], columns[f"{name}_side_deg"] = inclinations(quat)
+    columns["trunk_inclination_deg"] = 0.5 * (columns["upper_forward_deg"] + columns["lower_forward_deg"])
+    guessed = [*ANGLES, *(f"{name}_{way}" for name in ("upper", "lower") for way in ("forward", "side"))]
+    columns |= {f"{name}_sd_deg": np.full(len(time_s), 2.0, np.float32) for name in guessed}
+    return pd.DataFrame(columns | {"quality": np.zeros(len(time_s), np.uint8)})
 
 
 def user_script(path: Path, out: Path, *, by_hand: bool = False) -> None:
-    """Turn a CSV recording into angles and exposure figures, with the angles in a Parquet file."""
-    table = read_csv(path)
+    """Turn a recording into angles and exposure figures, with the posture rows in a Parquet file."""
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
     time_s = table["time_s"].to_numpy()
     upper, lower = (fuse(*arrays(table, sensor)) for sensor in ("upper", "lower"))
     angles = smooth(cardan_by_hand(upper, lower) if by_hand else cardan(relate(upper, lower)))
     measure(time_s, angles)
-    to_parquet(out, time_s, upper, lower, angles)
+    posture(time_s, upper, lower, angles).to_parquet(out)

@@ -30,9 +30,9 @@ print(json.dumps([code, size, used.ru_utime + used.ru_stime, time.monotonic() - 
 """
 
 
-def write_day(path: Path, hours: float, hour_min: float = 60.0) -> int:
+def write_day(path: Path, hours: float, hour_min: float = 60.0, *, magnetometer: bool = False) -> int:
     """Write a plain recording, one part of ``hour_min`` minutes at a time; return its rows."""
-    sensor = ip.SensorModel(mounting_deg=30.0)
+    sensor = ip.SensorModel(mounting_deg=30.0, magnetometer=magnetometer)
     part = path.with_name("hour.csv")
     ip.simulate("mixed_work", seed=1, minutes=hour_min, upper=sensor, lower=sensor).write(part)
     part.with_suffix(".toml").rename(path.with_suffix(".toml"))  # the calibration is that of the first hour

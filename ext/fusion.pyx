@@ -123,13 +123,13 @@ cdef bint _enter(FusionStream *stream, tuple arrays):
     cdef Py_ssize_t n = -1
     stream.row = stream.run = 0
     if not (
-        _find(arrays[0], b"d", &size, 1, <void **> &stream.state)
+        _find(arrays[0], NULL, &size, 1, <void **> &stream.state)
         and _find(arrays[1], b"d", &n, 3, <void **> &stream.gyr)
         and _find(arrays[2], b"d", &n, 3, <void **> &stream.acc)
         and _find(arrays[4], b"B", &n, 1, <void **> &stream.flags)
-        and _find(arrays[5], b"d", &n, 4, <void **> &stream.quat)
-        and _find(arrays[6], b"d", &n, 3, <void **> &stream.bias)
-        and _find(arrays[7], b"?", &n, 1, <void **> &stream.rest)
+        and _find(arrays[5], NULL, &n, 4, <void **> &stream.quat)
+        and _find(arrays[6], NULL, &n, 3, <void **> &stream.bias)
+        and _find(arrays[7], NULL, &n, 1, <void **> &stream.rest)
     ):
         return False
     stream.rows = n
@@ -145,17 +145,18 @@ cdef bint _enter(FusionStream *stream, tuple arrays):
 cdef bint _find(array, const char *kind, Py_ssize_t *rows, int width, void **address):
     """Note where the array is; say whether it is C contiguous, of this type, (rows,) or (rows, width).
 
-    Done by hand, because ten typed memoryviews would cost more than the rows of a live block.
+    Done by hand, because ten typed memoryviews would cost more than the rows of a live block. Nor is the type of an
+    array asked for, ``kind`` NULL, that the Python half has made itself.
     """
     cdef Py_buffer view
     cdef bint fits
     try:
-        PyObject_GetBuffer(array, &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS if kind is NULL else PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
     except (BufferError, TypeError, ValueError):
         return False
     if rows[0] < 0 and view.ndim > 0:
         rows[0] = view.shape[0]
-    fits = view.format[0] == kind[0] and view.format[1] == 0
+    fits = kind is NULL or (view.format[0] == kind[0] and view.format[1] == 0)
     fits = fits and view.ndim == (1 if width == 1 else 2)
     fits = fits and view.shape[0] == rows[0] and (width == 1 or view.shape[1] == width)
     address[0] = view.buf

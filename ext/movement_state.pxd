@@ -218,7 +218,7 @@ cdef inline void remember(double x, Plane* plane, Recent* recent) noexcept nogil
         plane.recent_n = 1.0
     recent.oldest = recent.by_time[at]
     recent.by_time[at] = x
-    plane.recent_at = (at + 1) % recent.n
+    plane.recent_at = at + 1 if at + 1 < recent.n else 0
     if plane.mode == REST:
         plane.in_order = 0.0
 

@@ -91,7 +91,7 @@ cdef void _advance(
                 _step(&row, settings, plane, &finds)
             elif plane.seeded != 0.0 and plane.missing == half + 1:
                 _cut_off(settings, plane, &finds)
-        count[2] = (count[2] + 1) % width
+        count[2] = count[2] + 1 if count[2] + 1 < width else 0
         i += 1
     count[0] = i
     count[1] = finds.n

@@ -4,7 +4,7 @@ Sums run row by row, so that a figure has the same bits however the rows were cu
 fixed fine histograms, so that a day needs no more memory than a minute. Shapes are checked by the Python half.
 """
 
-from libc.math cimport fabs, isfinite, isnan
+from libc.math cimport INFINITY, fabs, isfinite, isnan
 
 
 cdef extern from "spatial.h" nogil:
@@ -28,6 +28,7 @@ def add(
     double[::1] running,
     long long[::1] counts,
     long long[::1] bins,
+    long long[::1] filled,
 ):
     """Add rows to a tally.
 
@@ -39,50 +40,83 @@ def add(
     running  (4,)      the same sums, over more rows than those of this tally
     counts   (4 + m,)  values, finite standard deviations, above dead_band, below -dead_band, beyond each limit
     bins     (2k + 1,) values by size; bin k is centred on 0 and ``width`` wide, the outer two take all beyond
+    filled   (2,)      first and last bin that may hold anything
     """
     with nogil:
-        _add(x, sd, keep, limits, signs, dead_band, width, sums, running, counts, bins)
+        _sum(x, sd, keep, dead_band, sums, running, counts)
+        _place(x, keep, limits, signs, width, counts, bins, filled)
 
 
-cdef void _add(
+cdef void _sum(
     const double[::1] x,
     const double[::1] sd,
     const unsigned char[::1] keep,
-    const double[::1] limits,
-    const double[::1] signs,
     double dead_band,
-    double width,
     double[::1] sums,
     double[::1] running,
     long long[::1] counts,
-    long long[::1] bins,
 ) noexcept nogil:
-    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2
+    cdef Py_ssize_t row
+    cdef int k
     cdef double value
     cdef bint spread = sd.shape[0] > 0
+    cdef double[4] sum = [sums[0], sums[1], sums[2], sums[3]]
+    cdef double[4] more = [running[0], running[1], running[2], running[3]]
+    cdef long long[4] count = [0, 0, 0, 0]
     for row in range(x.shape[0]):
         value = x[row]
         if not keep[row] or isnan(value):
             continue
-        _count(0, value, sums, running, counts)
+        _count(0, value, sum, more, count)
         if spread and isfinite(sd[row]):
-            _count(1, sd[row], sums, running, counts)
+            _count(1, sd[row], sum, more, count)
         if value > dead_band:
-            _count(2, value - dead_band, sums, running, counts)
+            _count(2, value - dead_band, sum, more, count)
         elif value < -dead_band:
-            _count(3, -value - dead_band, sums, running, counts)
-        for k in range(limits.shape[0]):
-            if signs[k] * value > signs[k] * limits[k]:
-                counts[4 + k] += 1
-        bins[middle + _bin(value, width, middle)] += 1
+            _count(3, -value - dead_band, sum, more, count)
+    for k in range(4):
+        sums[k] = sum[k]
+        running[k] = more[k]
+        counts[k] += count[k]
 
 
-cdef inline void _count(
-    Py_ssize_t k, double value, double[::1] sums, double[::1] running, long long[::1] counts
+cdef inline void _count(int k, double value, double *sum, double *more, long long *count) noexcept nogil:
+    sum[k] += value
+    more[k] += value
+    count[k] += 1
+
+
+cdef void _place(
+    const double[::1] x,
+    const unsigned char[::1] keep,
+    const double[::1] limits,
+    const double[::1] signs,
+    double width,
+    long long[::1] counts,
+    long long[::1] bins,
+    long long[::1] filled,
 ) noexcept nogil:
-    sums[k] += value
-    running[k] += value
-    counts[k] += 1
+    """Count the rows beyond each limit and in each bin; few rows are beyond any limit."""
+    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2, first = filled[0], last = filled[1]
+    cdef double value, above = INFINITY, below = -INFINITY
+    for k in range(limits.shape[0]):
+        if signs[k] > 0.0:
+            above = min(above, limits[k])
+        else:
+            below = max(below, limits[k])
+    for row in range(x.shape[0]):
+        value = x[row]
+        if not keep[row] or isnan(value):
+            continue
+        if value > above or value < below:
+            for k in range(limits.shape[0]):
+                counts[4 + k] += signs[k] * value > signs[k] * limits[k]
+        k = middle + _bin(value, width, middle)
+        bins[k] += 1
+        first = min(first, k)
+        last = max(last, k)
+    filled[0] = first
+    filled[1] = last
 
 
 cdef inline Py_ssize_t _bin(double value, double width, Py_ssize_t most) noexcept nogil:

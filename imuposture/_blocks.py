@@ -10,7 +10,7 @@ A block may hold any number of rows, also none; how a recording is cut into bloc
 
 import enum
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,18 @@ __all__ = [
     "Role",
     "SensorRows",
     "Stream",
+    "noun",
 ]
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as noun
+else:
+
+    def noun(*, frozen, slots):
+        """Make a dataclass that is frozen for type checkers; at run time that would cost more than the rows in it."""
+        del frozen
+        return dataclass(slots=slots)
+
 
 FloatArray = NDArray[np.float64]
 FlagArray = NDArray[np.uint8]
@@ -89,7 +100,7 @@ class Stream:
     sensor: str = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class ImuBlock:
     """Rows of one sensor as they came: its own clock, its own frame.
 
@@ -111,7 +122,7 @@ class ImuBlock:
     flags: FlagArray | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class SensorRows:
     """One sensor's part of a `PairBlock`.
 
@@ -128,7 +139,7 @@ class SensorRows:
     flags: FlagArray
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class PairBlock:
     """Both sensors on one uniform grid.
 
@@ -146,7 +157,7 @@ class PairBlock:
         return len(self.time_s)
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class OrientationBlock:
     """Orientation of one segment.
 
@@ -164,7 +175,7 @@ class OrientationBlock:
     disturbed: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class HeadingBlock:
     """Relative heading of the two sensors.
 
@@ -180,7 +191,7 @@ class HeadingBlock:
     state: NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class PostureBlock:
     """One row an instant of the grid: what is written to posture.parquet, column by column.
 
@@ -235,8 +246,7 @@ class Event:
     details: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(NamedTuple):  # a dataclass takes three times as long to make, and an hour has thousands of them
     """A tidy row of summary.parquet; with ``start_s`` and ``end_s`` a row of windows.parquet.
 
     ``low`` and ``high`` bound the 95 % interval, ``n`` counts what the value rests on, ``verdict`` says what may
@@ -257,7 +267,7 @@ class Figure:
     end_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class MetricBlock:
     """What the metrics found in a block of posture rows (or, from ``finish``, in what they still held)."""
 

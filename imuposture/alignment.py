@@ -8,6 +8,7 @@ sample is counted.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +157,7 @@ class Alignment:
             )
         room = np.empty(int(2 * span / self._period) + len(times) + 2)
         count = _ext.lay_grid(times, self._period, laid, room)
-        self._pending = np.concatenate([self._pending, room[:count]])
+        self._pending = _joined(self._pending, room[:count])
 
 
 class _Feed:
@@ -189,20 +190,20 @@ class _Feed:
         take = slice(None) if kept.all() else kept > 0
         acc, gyr, flags = block.acc[take], block.gyr[take], flags[take]
         mag = None if block.mag is None else block.mag[take]
-        valid = ~np.isnan(acc[:, 0] + acc[:, 1] + acc[:, 2] + gyr[:, 0] + gyr[:, 1] + gyr[:, 2])
+        valid = _without_nan(acc, gyr)
         self._empty += len(valid) - int(np.count_nonzero(valid))
         flags |= self._saturated(acc, gyr)
         times = times[take]
         if len(times):
             self.latest = float(times[-1])
-        self._unlaid = np.concatenate([self._unlaid, times])
-        self.times = np.concatenate([self.times, times])
-        self._valid = np.concatenate([self._valid, valid])
-        self._acc = np.concatenate([self._acc, acc])
-        self._gyr = np.concatenate([self._gyr, gyr])
+        self._unlaid = _joined(self._unlaid, times)
+        self.times = _joined(self.times, times)
+        self._valid = _joined(self._valid, valid)
+        self._acc = _joined(self._acc, acc)
+        self._gyr = _joined(self._gyr, gyr)
         if mag is not None:
-            self._mag = mag if self._mag is None else np.concatenate([self._mag, mag])
-        self._flags = np.concatenate([self._flags, flags])
+            self._mag = mag if self._mag is None else _joined(self._mag, mag)
+        self._flags = _joined(self._flags, flags)
 
     def _unwrap(self, ticks: FloatArray) -> tuple[FloatArray, FlagArray]:
         stream = self.stream
@@ -241,17 +242,17 @@ class _Feed:
         """Return up to which instant nothing that is still to come can change a row."""
         if self.latest is None:
             return -np.inf
-        valid = self.times[self._valid]
-        bridged = len(valid) and self.latest - valid[-1] <= limit
-        return float(valid[-1]) if bridged else self.latest
+        last = _last(self._valid)
+        bridged = last >= 0 and self.latest - self.times[last] <= limit
+        return float(self.times[last]) if bridged else self.latest
 
     def sample(self, grid: FloatArray, limit: float) -> SensorRows:
         """Return the sensor's rows at the instants of the grid, and forget what lies before the last of them."""
         if not len(grid):
             return _nothing(0, mag=self._mag is not None)
         rows = self._exact(grid) or self._interpolated(grid, limit)
-        valid = np.flatnonzero(self._valid & (self.times <= grid[-1]))
-        self._forget(int(valid[-1]) if len(valid) else int(np.searchsorted(self.times, grid[-1])))
+        last = _last(self._valid[: int(np.searchsorted(self.times, grid[-1], side="right"))])
+        self._forget(last if last >= 0 else int(np.searchsorted(self.times, grid[-1])))
         return rows
 
     def _exact(self, grid: FloatArray) -> SensorRows | None:
@@ -296,6 +297,24 @@ class _Feed:
     def counts(self) -> Counts:
         kept, lost, duplicate, reordered, restarts = (int(count) for count in self._counts)
         return Counts(kept - self._empty, lost + self._empty, self._empty, duplicate, reordered, restarts)
+
+
+def _joined(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([first, second]) if len(first) else second
+
+
+def _last(marked: NDArray[np.bool_]) -> int:
+    """Return the place of the last mark, or -1."""
+    back = int(np.argmax(marked[::-1])) if len(marked) else 0
+    return len(marked) - 1 - back if len(marked) and marked[len(marked) - 1 - back] else -1
+
+
+def _without_nan(acc: FloatArray, gyr: FloatArray) -> NDArray[np.bool_]:
+    """Tell the rows that hold no NaN; the sum of all of them is one if any is."""
+    if np.isfinite(acc.sum() + gyr.sum()):
+        return np.ones(len(acc), np.bool_)
+    valid: NDArray[np.bool_] = ~np.isnan(acc[:, 0] + acc[:, 1] + acc[:, 2] + gyr[:, 0] + gyr[:, 1] + gyr[:, 2])
+    return valid
 
 
 def _check(block: ImuBlock) -> None:

@@ -53,18 +53,31 @@ class HeadingSettings:
         each other. Large gives more and worse holds.
     hold_tilt_sd_deg, hold_common_sd_deg, hold_relative_sd_deg : float
         What drifts of the inclination error, of the whole body's turn and of the spine's twist amount to over a hold.
+    hold_lean : float
+        Whoever sways away slowly turns slowly as well: share of the way both inclinations went during the hold that is
+        added to the latter two. Small trusts holds of a restless wearer.
     hold_sway_sd_deg : float
         Sway of each sensor about the pose, which a straight line through the hold averages out.
     hold_shortest_s, hold_longest_s : float
     bend_rate_dps, bend_coherence : float
         Levelled rate of both segments that counts as a bend, and how alike the two must be (0..1).
     bend_sd_deg : float
-        Off-plane share of a single bend. Small trusts the bends.
+        Off-plane share of an episode of a bend. Its episodes, down and up again, share most of it, and the filter takes
+        them for independent: so more than the 6 degrees that single bends scatter. Small trusts the bends.
     bend_longest_s : float
         Longer bends count as several.
     coupling_sd_deg, coupling_walk_deg : float
         This person's own coupling angles in bends, and their random walk, deg per root second. The walk is the floor of
         the heading's standard deviation over hours.
+    gait_acc : float
+        m/s2; rms of the vertical acceleration of both sensors, and twice that of the level one, from which on steps
+        push both.
+    gait_coherence : float
+        How alike the two level accelerations must be (0..1).
+    gait_seconds, gait_sd_deg : float
+        Length of a stretch of gait, and how far the directions in which it pushes both segments scatter.
+    gait_coupling_sd_deg, gait_walk_deg : float
+        This person's own angle between these directions, learnt from nothing, and its random walk, deg per root second.
     limit_deg, limit_sd_deg : float
         Axial rotation of the thoracolumbar spine hardly exceeds this.
     magnetic_sd_deg, magnetic_offset_sd_deg, magnetic_walk_deg : float
@@ -93,7 +106,7 @@ class HeadingSettings:
     hold_longest_s: float = 30.0
     bend_rate_dps: float = 11.0
     bend_coherence: float = 0.92
-    bend_sd_deg: float = 10.0
+    bend_sd_deg: float = 9.0
     bend_longest_s: float = 3.0
     coupling_sd_deg: float = 0.8
     coupling_walk_deg: float = 0.012

@@ -4,6 +4,7 @@ The spinal angles are the Cardan sequence Z-X-Y of the upper segment in the lowe
 Wu et al. 2002; Wu and Cavanagh 1995), the inclinations those of each segment against gravity, which need no heading.
 """
 
+import os
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,6 +16,7 @@ from imuposture._ext import kinematics as _ext
 __all__ = ["Kinematics", "Spread"]
 
 ANGLES = tuple(member.name for member in fields(PostureBlock) if member.name.endswith("_deg"))
+WIDE = os.environ.get("IMUPOSTURE_ISA") != "baseline"  # see `imuposture.fusion.isa_level`; it changes no bit
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,6 @@ class Kinematics:
         PostureBlock of n rows
         """
         angles = np.empty((len(ANGLES), len(time_s)))
-        _ext.posture(upper.quat, lower.quat, heading.delta, heading.sd, self._spread, angles)
+        _ext.posture(upper.quat, lower.quat, heading.delta, heading.sd, self._spread, angles, WIDE)
         columns = dict(zip(ANGLES, angles, strict=True))
         return PostureBlock(time_s, upper.quat, lower.quat, quality=quality, **columns)

@@ -20,9 +20,11 @@ DEBUG_BUILD = ".abi3." not in Path(str(filtering.__file__)).name
 
 def named_in_setup() -> set[str]:
     """Return every file of ext/ that setup.py names, its f-strings spelt out."""
-    tree = ast.parse(SETUP)
-    assignment = next(node for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "MODULES")
-    modules = eval(compile(ast.Expression(assignment.value), "setup.py", "eval"))
+    constants = [node for node in ast.parse(SETUP).body if isinstance(node, ast.Assign) and node.targets[0].id.isupper()]
+    until = next(k for k, node in enumerate(constants) if node.targets[0].id == "MODULES")
+    named: dict = {}
+    exec(compile(ast.Module(constants[: until + 1], []), "setup.py", "exec"), {}, named)
+    modules = named["MODULES"]
     files = {f"ext/{name}.pyx" for name in modules}
     return files.union(*(group for groups in modules.values() for group in groups))
 

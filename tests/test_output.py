@@ -21,7 +21,7 @@ import pytest
 import imuposture
 from imuposture._blocks import Event, Figure, ImuBlock, MetricBlock, PairBlock, PostureBlock, Quality, SensorRows
 from imuposture._errors import PluginError, SessionError
-from imuposture.output import Memory, SessionFolder, find_kept, open_sessions, schema, tables
+from imuposture.output import Memory, SessionFolder, find_kept, open_sessions, parquet, schema, tables
 from imuposture.output import manifest as manifest_file
 from imuposture.output.schema import TABLES, arrow_schema
 
@@ -278,16 +278,23 @@ def test_leaving_without_close_leaves_nothing(tmp_path):
 
 
 def test_a_file_that_lost_its_end_is_found_before_it_gets_a_name(tmp_path, monkeypatch):
-    close = pq.ParquetWriter.close
-
-    def lose_the_end(writer):
-        close(writer)
-        if writer.is_open is False and os.path.getsize(writer.where) > 20_000:
-            os.truncate(writer.where, 20_000)
-
-    monkeypatch.setattr(pq.ParquetWriter, "close", lose_the_end)
+    monkeypatch.setattr(parquet, "sync", lambda path: os.truncate(path, min(os.path.getsize(path), 20_000)))
     with pytest.raises(SessionError, match=r"posture\.parquet is damaged"):
         write(tmp_path / "walk")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [4, 30_000, -1])
+def test_a_byte_that_reached_the_disk_wrong_is_found_before_the_folder_gets_a_name(tmp_path, monkeypatch, place):
+    def flip(path: Path) -> None:
+        if path.name == "posture.parquet":
+            content = bytearray(path.read_bytes())
+            content[place] ^= 1
+            path.write_bytes(content)
+
+    monkeypatch.setattr(parquet, "sync", flip)
+    with pytest.raises(SessionError, match=r"posture\.parquet is damaged: its CRC-32"):
+        write(tmp_path / "walk", 3000)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,4 +7,5 @@ def posture(
     delta_sd: FloatArray,
     sds: FloatArray,
     angles: FloatArray,
+    wide: bool,
 ) -> None: ...

@@ -16,6 +16,7 @@ def add(
     running: FloatArray,
     counts: NDArray[np.int64],
     bins: NDArray[np.int64],
+    filled: NDArray[np.int64],
 ) -> None: ...
 def bouts(
     time: FloatArray,

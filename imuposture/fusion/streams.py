@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imuposture._blocks import FloatArray, OrientationBlock, Quality, SensorRows
+from imuposture._blocks import FloatArray, OrientationBlock, Quality, SensorRows, noun
 from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import fusion as _ext
 from imuposture.fusion.checks import refuse_nonsense, vectors
@@ -21,10 +21,12 @@ __all__ = ["Fusion", "NorthBlock", "fuse", "isa_level"]
 RATE_LIMITS = (1.0, 20_000.0)  # Hz; slower, rest and settling times lose their meaning; faster, a unit is wrong
 LEVELS = ("baseline", "avx2", "avx512")  # instruction sets, in the order of ext/fusion.h
 
+_empty, _BOOL = np.empty, np.dtype(np.bool_)  # the search for these names shows in blocks of ten rows
+
 Stream = tuple[Any, ...]  # state, rows and results, as `_ext.advance` lists them
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class NorthBlock(OrientationBlock):
     """Orientation with a magnetometer: ``quat`` has x to the east and y to the north.
 
@@ -102,6 +104,7 @@ class Fusion:
         self.parameters = parameters if isinstance(parameters, Parameters) else Parameters.named(parameters)
         self.magnetometer = magnetometer
         self._tuning = _tuning(self.parameters, self.rate_hz, magnetometer)
+        self._never = _never(0)
         self._state = np.zeros(_ext.STATE_DOUBLES)
         _ext.begin(self._tuning, self._state)
 
@@ -127,30 +130,27 @@ class Fusion:
             If a shape is wrong, the magnetometer is missing, or ``gyr`` or ``acc`` holds NaN or nonsense in a row that
             is no gap. The filter has not moved then.
         """
-        block = self._room(rows)
-        _advance(self._tuning, [self._stream(rows, block)])
+        block, stream = self._begun(rows)
+        if _ext.advance(self._tuning, LEVEL, [stream]) >= 0:
+            _advance_tidied(self._tuning, [stream])
         return block
 
-    def _room(self, rows: SensorRows) -> OrientationBlock:
-        """Make room for the results."""
+    def _begun(self, rows: SensorRows) -> tuple[OrientationBlock, Stream]:
+        """Make room for the results, and put together what the kernels have to know."""
         count = len(rows.gyr)
-        quat, bias, rest = np.empty((count, 4)), np.empty((count, 3)), np.empty(count, np.bool_)
+        quat, bias, rest = _empty((count, 4)), _empty((count, 3)), _empty(count, _BOOL)
         if not self.magnetometer:
-            return OrientationBlock(quat, bias, rest, _never(count))
-        return NorthBlock(quat, bias, rest, np.empty(count, np.bool_), np.empty((count, 4)), np.empty(count))
-
-    def _stream(self, rows: SensorRows, block: OrientationBlock) -> Stream:
-        """Put together what the kernels have to know."""
-        start = (self._state, rows.gyr, rows.acc)
-        if not isinstance(block, NorthBlock):
-            return (*start, None, rows.flags, block.quat, block.bias, block.rest, None, None, None)
+            plain = (self._state, rows.gyr, rows.acc, None, rows.flags, quat, bias, rest, None, None, None)
+            if len(self._never) != count:
+                self._never = _never(count)
+            return OrientationBlock(quat, bias, rest, self._never), plain
         if rows.mag is None:
             raise SignalError("the filter was made with magnetometer=True, but the rows hold no mag; make it without")
-        results = (block.quat, block.bias, block.rest, block.disturbed, block.inertial, block.delta)
-        return (*start, rows.mag, rows.flags, *results)
+        north = (np.empty(count, np.bool_), np.empty((count, 4)), np.empty(count))
+        stream = (self._state, rows.gyr, rows.acc, rows.mag, rows.flags, quat, bias, rest, *north)
+        return NorthBlock(quat, bias, rest, *north), stream
 
 
-@lru_cache(maxsize=16)
 def _never(count: int) -> NDArray[np.bool_]:
     """Return what every block without a magnetometer says about disturbances."""
     never = np.zeros(count, dtype=np.bool_)
@@ -181,22 +181,23 @@ def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[Orientat
     """
     if not len(filters) == len(set(filters)) == len(rows):
         raise SignalError(f"one block of rows for each filter, got {len(filters)} filters and {len(rows)} blocks")
-    blocks = list(map(Fusion._room, filters, rows))
-    streams = list(map(Fusion._stream, filters, rows, blocks))
-    tunings = {stage._tuning for stage in filters}
-    for tuning in tunings:
-        alike = streams
-        if len(tunings) > 1:
-            alike = [stream for stage, stream in zip(filters, streams, strict=True) if stage._tuning is tuning]
-        for first in range(0, len(alike), _ext.MAX_LANES):
-            _advance(tuning, alike[first : first + _ext.MAX_LANES])
+    blocks: list[OrientationBlock] = []
+    alike: dict[_ext.Tuning, list[Stream]] = {}
+    for stage, one in zip(filters, rows, strict=True):
+        block, stream = stage._begun(one)
+        blocks.append(block)
+        alike.setdefault(stage._tuning, []).append(stream)
+    for tuning, streams in alike.items():
+        for first in range(0, len(streams), _ext.MAX_LANES):
+            lanes = streams[first : first + _ext.MAX_LANES]
+            if _ext.advance(tuning, LEVEL, lanes) >= 0:
+                _advance_tidied(tuning, lanes)
     return blocks
 
 
-def _advance(tuning: _ext.Tuning, streams: list[Stream]) -> None:
-    """Run the kernels. They look at their input themselves; only what they turn down is worth a closer look here."""
-    if _ext.advance(tuning, LEVEL, streams) >= 0:
-        _ext.advance(tuning, LEVEL, [_tidied(*stream) for stream in streams])
+def _advance_tidied(tuning: _ext.Tuning, streams: list[Stream]) -> None:
+    """Run the kernels, which look at their input themselves, on what they turned down: it is worth a closer look."""
+    _ext.advance(tuning, LEVEL, [_tidied(*stream) for stream in streams])
 
 
 def _tidied(state: FloatArray, gyr: Any, acc: Any, mag: Any, flags: Any, *results: Any) -> Stream:

@@ -50,6 +50,7 @@ class Tally:
         self._running = np.zeros(4)
         self._counts = np.zeros(4 + len(limits), dtype=np.int64)
         self._bins = np.zeros(2 * round(reach / BIN) + 1, dtype=np.int64)
+        self._filled = _nowhere(self._bins)
 
     def add(self, x: FloatArray, sd: FloatArray, keep: FlagArray) -> None:
         """Take rows; those that are NaN or not kept are passed over."""
@@ -65,6 +66,7 @@ class Tally:
             self._running,
             self._counts,
             self._bins,
+            self._filled,
         )
 
     def part(self) -> "Tally":
@@ -76,13 +78,26 @@ class Tally:
         part = copy(self)
         part._sums, part._running = np.zeros_like(self._sums), self._sums.copy()
         part._counts, part._bins = np.zeros_like(self._counts), np.zeros_like(self._bins)
+        part._filled = _nowhere(self._bins)
         return part
 
     def merge(self, part: "Tally") -> None:
         """Take over the rows of the latest part; parts follow one another."""
-        self._sums = part._running
+        self._sums[:] = part._running
         self._counts += part._counts
-        self._bins += part._bins
+        first, last = part._filled.tolist()
+        self._bins[first : last + 1] += part._bins[first : last + 1]
+        self._filled[0] = min(self._filled[0], first)
+        self._filled[1] = max(self._filled[1], last)
+
+    def empty(self, part: "Tally") -> None:
+        """Make a part that was merged a new one: room for another would cost more than the rows of a window."""
+        part._sums[:] = 0.0
+        part._running[:] = self._sums
+        part._counts[:] = 0
+        first, last = part._filled.tolist()
+        part._bins[first : last + 1] = 0
+        part._filled = _nowhere(self._bins)
 
     @property
     def n(self) -> int:
@@ -105,10 +120,10 @@ class Tally:
         known = int(self._counts[1])
         return float(self._sums[1]) / known if 2 * known >= self.n and known else None
 
-    def beyond(self, k: int) -> tuple[float, float]:
-        """Return share in percent and minutes beyond limit ``k``."""
-        rows = int(self._counts[4 + k])
-        return 100.0 * rows / self.n, rows / self._minute
+    def beyond(self) -> list[tuple[float, float]]:
+        """Return share in percent and minutes beyond each limit; ask only when there are rows."""
+        n, minute = self.n, self._minute
+        return [(100.0 * rows / n, rows / minute) for rows in self._counts[4:].tolist()]
 
     @property
     def minutes_right(self) -> float:
@@ -132,23 +147,31 @@ class Tally:
 
     def quantiles(self, shares: Sequence[float]) -> list[float]:
         """Return percentiles by the linear definition (R type 7), each exact to half a bin."""
-        below = np.cumsum(self._bins)
+        first_bin, last_bin = self._filled.tolist()
+        inside = self._bins[first_bin : last_bin + 1]
+        below, middle = np.cumsum(inside), len(self._bins) // 2 - first_bin
         places: FloatArray = (self.n - 1) * np.array(shares)
         first = places.astype(np.int64)
-        low = self._ranked(first, below)
-        high = self._ranked(np.minimum(first + 1, self.n - 1), below)
+        low = _ranked(first, inside, below, middle)
+        high = _ranked(np.minimum(first + 1, self.n - 1), inside, below, middle)
         values: list[float] = (low + (places - first) * (high - low)).tolist()
         return values
 
-    def _ranked(self, rank: NDArray[np.int64], below: NDArray[np.int64]) -> FloatArray:
-        """Return the values of ranks: the rows of a bin are taken as spread evenly over it."""
-        k = np.searchsorted(below, rank, side="right")
-        inside = self._bins[k]
-        before = below[k] - inside
-        # Whole numbers above: mirrored data give -offset.
-        offset: FloatArray = (2 * (rank - before) + 1 - inside) / (2.0 * inside)
-        values: FloatArray = (k - len(self._bins) // 2 + offset) * BIN
-        return values
+
+def _nowhere(bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return first and last bin that hold anything, when none does."""
+    return np.array([len(bins), -1])
+
+
+def _ranked(rank: NDArray[np.int64], bins: NDArray[np.int64], below: NDArray[np.int64], middle: int) -> FloatArray:
+    """Return the values of ranks: the rows of a bin are taken as spread evenly over it."""
+    k = np.searchsorted(below, rank, side="right")
+    inside = bins[k]
+    before = below[k] - inside
+    # Whole numbers above: mirrored data give -offset.
+    offset: FloatArray = (2 * (rank - before) + 1 - inside) / (2.0 * inside)
+    values: FloatArray = (k - middle + offset) * BIN
+    return values
 
 
 @dataclass(slots=True)
@@ -210,22 +233,23 @@ class WindowTallies:
         self._last_s = 0.0
         self.whole = Span(tallies)
         self._window: Span | None = None
+        self._room = {name: tally.part() for name, tally in tallies.items()}
 
     def push(self, time: FloatArray, columns: dict[str, Column]) -> Iterator[Span]:
-        """Take rows of every quantity and yield the windows that ended."""
+        """Take rows of every quantity and yield the windows that ended; a window is emptied before the next one."""
         for number, rows in self._windows.split(time):
             if number != self._number:
                 yield from self.finish()
                 self._number = number
             if self._window is None:
-                self._window = Span({name: tally.part() for name, tally in self.whole.tallies.items()})
+                self._window = Span(self._room)
             for name, (x, sd, keep) in columns.items():
                 self._window.tallies[name].add(x[rows], sd[rows], keep[rows])
             self._window.rows += rows.stop - rows.start
             self._last_s = float(time[rows.stop - 1])
 
     def finish(self) -> Iterator[Span]:
-        """Yield the window that is open, if any; from then on ``whole`` has its rows too."""
+        """Yield the window that is open, if any, to be looked at at once; from then on ``whole`` has its rows too."""
         window, self._window = self._window, None
         if window is None:
             return
@@ -235,6 +259,8 @@ class WindowTallies:
         window.start_s, end = self._windows.start(self._number), self._windows.start(self._number + 1)
         window.end_s = min(end, self._last_s + self._row_s)
         yield window
+        for name, tally in self.whole.tallies.items():
+            tally.empty(window.tallies[name])
 
 
 class Delay:

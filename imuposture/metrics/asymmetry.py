@@ -63,7 +63,7 @@ class Asymmetry:
         windows = tuple(figure for window in self._tallies.finish() for figure in self._window(window))
         claims = list(self._claims())
         verdicts = judge([claim.comparison for claim in claims], self._context.report_error)
-        judged = [replace(claim.figure, verdict=verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
+        judged = [claim.figure._replace(verdict=verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
         return MetricBlock(windows=windows, summary=(*judged, *self._posture_figures(), *self._indices()))
 
     def _window(self, window: Span) -> Iterator[Figure]:
@@ -137,8 +137,7 @@ class Asymmetry:
 
     def _count_claim(self, plane: Plane) -> _Claim:
         right, left = (len(half) for half in self._sides(plane))
-        figure = replace(
-            count_bias(right, left, plane),
+        figure = count_bias(right, left, plane)._replace(
             metric="asymmetry_of_count",
             definition=f"asymmetry.count/1@even_within_{EVEN_BIAS:g}",
         )
@@ -224,7 +223,7 @@ def _with_interval(figure: Figure, found: Uncertain | None) -> Figure:
     if found is None:
         return figure
     low, high = found.interval()
-    return replace(figure, low=low, high=high)
+    return figure._replace(low=low, high=high)
 
 
 def _percentages(

@@ -3,12 +3,12 @@
 Counts only rows that hold a value: time in a gap is time unknown, not time upright.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
-from imuposture._blocks import Event, Figure, MetricBlock, PostureBlock, Quality
+from imuposture._blocks import Event, Figure, MetricBlock, PostureBlock, Quality, Side
 from imuposture.metrics._context import SIDED_PLANES, MetricContext
 from imuposture.metrics._tally import NO_SD, Delay, Span, Tally, WindowTallies, usable
 
@@ -21,8 +21,23 @@ SPEED_S = 0.5  # s over which a speed is taken. Small: sensor noise; large: miss
 FASTEST = 720.0  # degrees a second, beyond which percentiles of the speed are not told apart
 DOSE_BEYOND_DEG = 20.0  # degrees of inclination from which on the dose counts
 
-INCLINATION_LIMITS = tuple((limit, 1.0) for limit in ABOVE_DEG) + tuple((limit, -1.0) for limit in BELOW_DEG)
-SIDE_LIMITS = tuple((limit, 1.0) for limit in ABOVE_DEG) + tuple((-limit, -1.0) for limit in ABOVE_DEG)
+Limits = tuple[tuple[float, float], ...]  # degrees, and +1 for above or -1 for below
+INCLINATION_LIMITS: Limits = tuple((limit, 1.0) for limit in ABOVE_DEG) + tuple((limit, -1.0) for limit in BELOW_DEG)
+SIDE_LIMITS: Limits = tuple((limit, 1.0) for limit in ABOVE_DEG) + tuple((-limit, -1.0) for limit in ABOVE_DEG)
+
+
+def _named(limits: Limits, *, sided: bool) -> list[tuple[str, Side | None]]:
+    """Return how the figures of each limit are called, and their side: an hour has thousands of them."""
+    names: list[tuple[str, Side | None]] = []
+    for limit, sign in limits:
+        if sided:
+            names.append((f"above_{abs(limit):g}deg", "right" if sign > 0.0 else "left"))
+        else:
+            names.append((f"{'below' if sign < 0.0 else 'above'}_{limit:g}deg", None))
+    return names
+
+
+INCLINATION_NAMES, SIDE_NAMES = _named(INCLINATION_LIMITS, sided=False), _named(SIDE_LIMITS, sided=True)
 
 
 class Exposure:
@@ -61,7 +76,7 @@ class Exposure:
         yield new("minutes_usable", lean.minutes, "min", "exposure.minutes_usable/1", n=lean.n)
         lost = (span.rows - lean.n) / span.rows * (span.rows / self._minute) if span.rows else 0.0
         yield new("minutes_lost", lost, "min", "exposure.minutes_lost/1", n=span.rows - lean.n)
-        yield from _beyond(new, lean, None, INCLINATION_LIMITS)
+        yield from _beyond(new, lean, None, INCLINATION_NAMES)
         yield from _percentiles(new, lean, "inclination", "deg", "exposure.apdf/1@own_neutral")
         speed = span.tallies["speed"]
         yield from _percentiles(new, speed, "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
@@ -69,7 +84,7 @@ class Exposure:
         for side, dose in (("forward", lean.dose_right), ("backward", lean.dose_left)):
             yield new("inclination_dose", dose if lean.n else None, "deg min", definition, side=side, n=lean.n)
         for plane in SIDED_PLANES:
-            yield from _beyond(new, span.tallies[plane], plane, SIDE_LIMITS)
+            yield from _beyond(new, span.tallies[plane], plane, SIDE_NAMES)
 
 
 def _tallies(rate_hz: float) -> dict[str, Tally]:
@@ -81,17 +96,17 @@ def _tallies(rate_hz: float) -> dict[str, Tally]:
 
 
 def _beyond(
-    new: partial[Figure], tally: Tally, plane: str | None, limits: tuple[tuple[float, float], ...]
+    new: partial[Figure], tally: Tally, plane: str | None, names: Sequence[tuple[str, Side | None]]
 ) -> Iterator[Figure]:
-    for k, (limit, sign) in enumerate(limits):
-        side = None if plane is None else "right" if sign > 0.0 else "left"
-        where = f"{'below' if plane is None and sign < 0.0 else 'above'}_{limit if plane is None else abs(limit):g}deg"
-        share, minutes = tally.beyond(k) if tally.n else (None, None)
-        yield new(f"share_{where}", share, "%", "exposure.share/1@own_neutral", plane, side, n=tally.n)
-        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1@own_neutral", plane, side, n=tally.n)
+    n = tally.n
+    found = tally.beyond() if n else [(None, None)] * len(names)
+    for (where, side), (share, minutes) in zip(names, found, strict=True):
+        yield new(f"share_{where}", share, "%", "exposure.share/1@own_neutral", plane, side, n=n)
+        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1@own_neutral", plane, side, n=n)
 
 
 def _percentiles(new: partial[Figure], tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:
-    values = tally.quantiles(list(SHARES.values())) if tally.n else [None] * len(SHARES)
+    n = tally.n
+    values = tally.quantiles(list(SHARES.values())) if n else [None] * len(SHARES)
     for label, value in zip(SHARES, values, strict=True):
-        yield new(f"{name}_{label}", value, unit, definition, n=tally.n)
+        yield new(f"{name}_{label}", value, unit, definition, n=n)

@@ -4,7 +4,7 @@ Batches are cut at a fixed number of rows, not where the blocks end, and events 
 end: the same recording gives the same tables, and the same files byte for byte, however it was cut into blocks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -137,7 +137,8 @@ class FigureRows:
         """Return the whole table."""
         rows = self._rows if self._table == "summary" else sorted(self._rows, key=_figure_order)
         schema = arrow_schema(self._table)
-        return _table({name: list(map(attrgetter(name), rows)) for name in schema.names}, schema)
+        columns = dict(zip(Figure._fields, zip(*rows, strict=True), strict=True)) if rows else {}
+        return _table({name: columns.get(name, ()) for name in schema.names}, schema)
 
 
 class EventRows:
@@ -179,21 +180,21 @@ def _figure_order(row: Figure) -> tuple[float | str, ...]:
     return *when, row.metric, row.definition, row.unit, row.plane or "", row.side or ""
 
 
-def _table(columns: dict[str, list[Any]], schema: pa.Schema) -> pa.Table:
+def _table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays([_from_list(columns[f.name], f.type) for f in schema], schema=schema)
 
 
-def _from_list(values: list[Any], kind: pa.DataType) -> pa.Array:
+def _from_list(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return a column of text or numbers; None is null."""
-    present = np.array([value is not None for value in values], bool)
+    present = np.array([value is not None for value in values], bool) if None in values else None
     if pa.types.is_string(kind):
-        texts = [(value or "").encode() for value in values]
-        offsets = np.cumsum([0, *(len(text) for text in texts)], dtype=np.int32)
+        texts = [value.encode() if value else b"" for value in values]
+        offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
         return pa.Array.from_buffers(
             kind, len(values), [_bitmap(present), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
         )
-    numbers = np.array([0 if value is None else value for value in values], kind.to_pandas_dtype())
-    return _from_numbers(numbers, kind, present)
+    numbers = values if present is None else [0 if value is None else value for value in values]
+    return _from_numbers(np.array(numbers, kind.to_pandas_dtype()), kind, present)
 
 
 def _from_numbers(values: NDArray[Any], kind: pa.DataType, present: NDArray[np.bool_] | None = None) -> pa.Array:

@@ -85,7 +85,7 @@ class Verdicts:
             )
 
     def _refuse_dead(self, role: Role, quantity: str, values: FloatArray) -> None:
-        missing = np.isnan(values).all(axis=0).any()
+        missing = any(np.isnan(column).all() for column in values.T)
         if not missing and np.nan_to_num(values).any():
             return
         raise self._refused(
