@@ -14,6 +14,7 @@ STEP = [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes",
 MODULES = {
     "alignment": ([], []),
     "calibration": ([], ["ext/spatial.h"]),
+    "doubt": ([], []),
     "filtering": ([], ["ext/spatial.h"]),
     "fusion": (KERNELS, STEP),
     "heading": ([], ["ext/spatial.h", *(f"ext/pair_{part}.h" for part in ("filter", "smoother", "sources", "state"))]),

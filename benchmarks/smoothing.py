@@ -32,7 +32,7 @@ as ours is. * chosen on these trials."""
 SONG = "SONG RIG: angle between two sensors against a shaft encoder, RMSE in degrees, first minute / all 25 minutes"
 
 
-def led(quat: FloatArray, gyr: FloatArray, rate: float) -> FloatArray:
+def led(quat: FloatArray, gyr: FloatArray) -> FloatArray:
     """Turn an orientation on by the delay of a sensor, at the rate of the next row."""
     after = np.vstack([gyr[1:], gyr[-1:]])
     turned = rotation(quat) * Rotation.from_rotvec(after * DELAY)
@@ -44,9 +44,12 @@ def estimates(trial: Trial, sensor: str, magnetic: bool) -> list[FloatArray]:
     """Return the orientations of all methods."""
     kinds = ("gyr", "acc", "mag") if magnetic else ("gyr", "acc")
     rows = [np.ascontiguousarray(trial.rows(f"{sensor}_{kind}_")) for kind in kinds]
-    mine = [ip.smoothed_orientation(*rows, rate=trial.rate, parameters=Parameters(sensor_delay=delay)) for delay in (DELAY, 0.0)]
+    mine = [
+        ip.smoothed_orientation(*rows, rate=trial.rate, parameters=Parameters(sensor_delay=delay))
+        for delay in (DELAY, 0.0)
+    ]
     theirs = offlineVQF(*rows, *([] if magnetic else [None]), 1.0 / trial.rate)["quat9D" if magnetic else "quat6D"]
-    return [*mine, theirs, led(theirs, rows[0], trial.rate)]
+    return [*mine, theirs, led(theirs, rows[0])]
 
 
 def broad() -> bool:

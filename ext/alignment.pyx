@@ -3,7 +3,7 @@
 Both are recursions: what a tick means depends on the tick before it, and so does the next instant of the grid.
 """
 
-from libc.math cimport floor
+from libc.math cimport fabs, floor
 
 # Members of ``clock``: DUE is where the last sample was due on a clock that follows the stamps slowly, so that stamps
 # that tremble by less than half a period neither lose nor double a sample; DISORDER says that one was dropped since.
@@ -20,6 +20,17 @@ cdef enum:
 
 cdef double FOLLOW = 0.1  # share of a stamp's deviation that the slow clock takes over
 cdef double LONG_STEPS = 16.0  # after so many missing samples the slow clock begins anew
+
+# Members of ``seen`` after the last sample and the largest of each channel.
+cdef enum:
+    DIFFERED = 12
+
+SEEN = DIFFERED + 1
+
+cdef double QUIET_ACC = 18.6  # m/s2 (1.9 g): the range of no accelerometer is smaller
+cdef double QUIET_GYR = 2.1  # rad/s (120 deg/s), likewise
+cdef double TURNING = 0.1  # rad/s: samples of a sensor that lies still may well be alike
+cdef double OFTEN = 20.0  # samples that differ, from which on a sensor is known to be too noisy to say the same twice
 
 # Meaning of ``kept``.
 cdef enum:
@@ -129,3 +140,50 @@ def lay_grid(const double[::1] times, double period, double[::1] grid_state, dou
             grid_state[LAST] = times[row]
             grid_state[LAST_DUE] = _follow(grid_state[LAST_DUE], times[row], steps, period)
     return count
+
+
+def find_faults(
+    const double[:, :] acc,
+    const double[:, :] gyr,
+    double acc_scale,
+    double gyr_scale,
+    unsigned char saturated,
+    unsigned char repeated,
+    double[::1] seen,
+    unsigned char[::1] flags,
+):
+    """Mark samples of one sensor that ran into a range, or say again what the sample before said.
+
+    acc, gyr (n, 3); acc_scale, gyr_scale: 98 % of the ranges where known, else infinite. A range nobody told shows as a
+    plateau: the largest value so far, beyond what a quiet sensor reads, twice in a row to the last bit, while other
+    channels move on. A sample is repeated if all six channels are, in a turn, and the samples before it were not alike.
+    seen (13,): the last sample, the largest value of each channel so far, and how many samples differed before.
+    """
+    cdef Py_ssize_t row
+    cdef int k, same
+    cdef double value, size, scale
+    cdef bint clipped, plateau, turning
+    with nogil:
+        for row in range(flags.shape[0]):
+            same = 0
+            clipped = plateau = turning = False
+            for k in range(6):
+                value = acc[row, k] if k < 3 else gyr[row, k - 3]
+                size = fabs(value)
+                scale = acc_scale if k < 3 else gyr_scale
+                clipped = clipped or size >= scale
+                turning = turning or (k >= 3 and size > TURNING)
+                if value == seen[k]:
+                    same += 1
+                    plateau = plateau or (size >= seen[6 + k] and size > (QUIET_ACC if k < 3 else QUIET_GYR))
+                if size > seen[6 + k]:
+                    seen[6 + k] = size
+                seen[k] = value
+            if clipped or (plateau and same < 6):
+                flags[row] |= saturated
+            if same == 6 and turning and seen[DIFFERED] >= OFTEN:
+                flags[row] |= repeated
+            elif same == 6:
+                seen[DIFFERED] = 0.0
+            else:
+                seen[DIFFERED] += 1.0

@@ -5,6 +5,8 @@ without gaps, put side by side, and handed to the kernel of their number. Shapes
 Python half; nothing in this file raises or allocates once the loop runs.
 """
 
+from libc.math cimport fabs
+
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 
 cdef extern from "fusion.h" nogil:
@@ -50,8 +52,13 @@ STATE_DOUBLES = FUSION_STATE_DOUBLES
 MAX_LANES = FUSION_MAX_LANES
 LIMIT = FUSION_BOUND
 
+CLIPPED_RATE = 2.1  # rad/s (120 deg/s): the range of no gyroscope is smaller
+
 cdef enum:
     GAP = 1  # Quality.GAP
+    SATURATED = 4  # Quality.SATURATED
+
+cdef double CLIPPED = CLIPPED_RATE
 
 cdef double NAN = float("nan")
 
@@ -194,6 +201,24 @@ cdef Py_ssize_t _end_of_run(const FusionStream *stream, Py_ssize_t row) noexcept
     return row
 
 
+cdef Py_ssize_t _end_of_trust(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
+    """Return the end of the run from ``row`` on: a gap, behind a row in which the gyroscope ran into its range, or the end."""
+    while row < stream.rows and not stream.flags[row] & GAP:
+        row += 1
+        if stream.flags[row - 1] & SATURATED and _is_clipped(stream, row - 1):
+            return row
+    return row
+
+
+cdef bint _is_clipped(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
+    """The gyroscope of a saturated row ran into its range, not only the accelerometer."""
+    cdef int i
+    for i in range(3):
+        if fabs(stream.gyr[3 * row + i]) >= CLIPPED:
+            return True
+    return False
+
+
 cdef void _advance(const FusionTuning *tuning, int level, FusionStream *table, int count) noexcept nogil:
     """Go on, group by group of as many streams as the widest kernel takes."""
     cdef int lanes = 1
@@ -229,6 +254,8 @@ cdef void _advance_group(const FusionTuning *tuning, int level, FusionStream *ta
         for i in range(running):
             active[i].row += rows
             active[i].run -= rows
+            if active[i].run == 0:
+                _forget_clipped(active[i])
 
 
 cdef void _skip_gap(FusionStream *stream) noexcept nogil:
@@ -238,7 +265,14 @@ cdef void _skip_gap(FusionStream *stream) noexcept nogil:
     while stream.row < stream.rows and stream.flags[stream.row] & GAP:
         _fill_gap(stream)
         stream.row += 1
-    stream.run = _end_of_run(stream, stream.row) - stream.row
+    stream.run = _end_of_trust(stream, stream.row) - stream.row
+
+
+cdef void _forget_clipped(FusionStream *stream) noexcept nogil:
+    """After a turn that was hidden the averages start anew: the inclination is found again, and no bias explains it."""
+    cdef Py_ssize_t row = stream.row - 1
+    if stream.flags[row] & SATURATED and _is_clipped(stream, row):
+        fusion_restart(stream.state)
 
 
 cdef void _fill_gap(FusionStream *stream) noexcept nogil:

@@ -26,6 +26,7 @@ cdef extern from "pair_filter.h" nogil:
         double magnetic,
         int stance,
     ) noexcept
+    void pf_doubt(pair_filter *f, double variance) noexcept
     int pf_take_step(pair_filter *f, pair_step *step) noexcept
     int pf_state(const pair_filter *f) noexcept
 
@@ -81,6 +82,7 @@ cdef class PairFilter:
         const double[:, ::1] lower_bias,
         const double[::1] magnetic,
         const unsigned char[::1] stance,
+        const double[::1] hidden,
         double[::1] delta,
         double[::1] sd,
         unsigned char[::1] state,
@@ -90,7 +92,8 @@ cdef class PairFilter:
 
         quat (n, 4), gyr (n, 3), bias (n, 3) of each sensor; smooth (n, 6): low-passed rates, upper then lower;
         acc (n, 3) m/s2; NaN in
-        any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; stance (n,): 1 in a neutral stance. With room for them, the steps completed
+        any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; stance (n,): 1 in a neutral stance;
+        hidden: (n,) rad^2, by which the variance of the heading grows, or none. With room for them, the steps completed
         are written to steps (m, step_members()) and counted in the result, and delta is what the filter predicts between
         them; without, delta is smooth.
         """
@@ -112,6 +115,8 @@ cdef class PairFilter:
                 low[0], low[1] = &smooth[row, 0], &smooth[row, 3]
                 acc[0], acc[1] = &upper_acc[row, 0], &lower_acc[row, 0]
                 bias[0], bias[1] = &upper_bias[row, 0], &lower_bias[row, 0]
+                if hidden.shape[0] > 0:
+                    pf_doubt(&self.state, hidden[row])
                 pf_row(&self.state, &self.settings, quat, gyr, low, acc, bias, magnetic[row], stance[row])
                 delta[row] = self.state.x[0] + (0.0 if record else self.state.correction)
                 if pf_take_step(&self.state, <pair_step *>&steps[count, 0] if record else NULL):

@@ -257,6 +257,12 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
     if (f->rows >= c->step_rows) pf_step(f, c);
 }
 
+/* A sensor hid a turn: the heading is less sure by that much. */
+static void pf_doubt(pair_filter *f, double variance) {
+    f->p[DELTA][DELTA] += variance;
+    f->step.noise[DELTA] += variance;
+}
+
 /* Hand out the step that the last row completed, and begin the next; 0 if there was none. */
 static int pf_take_step(pair_filter *f, pair_step *step) {
     if (f->started == 0.0 || f->rows > 0.0) return 0;

@@ -169,6 +169,7 @@ class _Feed:
         self._restart_ticks = gap_limit_s / stream.tick_s + self._period_ticks
         self._clock = np.zeros(5)
         self._counts = np.zeros(5, np.int64)
+        self._seen = np.zeros(_ext.SEEN)
         self._empty = 0
         self._shift_s: float | None = None
         self.latest: float | None = None
@@ -192,7 +193,7 @@ class _Feed:
         mag = None if block.mag is None else block.mag[take]
         valid = _without_nan(acc, gyr)
         self._empty += len(valid) - int(np.count_nonzero(valid))
-        flags |= self._saturated(acc, gyr)
+        self._find_faults(acc, gyr, flags)
         times = times[take]
         if len(times):
             self.latest = float(times[-1])
@@ -226,12 +227,12 @@ class _Feed:
         )
         return times, kept
 
-    def _saturated(self, acc: FloatArray, gyr: FloatArray) -> FlagArray:
-        clipped = np.zeros(len(acc), np.bool_)
-        for rows, scale in ((acc, self.stream.acc_full_scale), (gyr, self.stream.gyr_full_scale)):
-            if scale is not None:
-                clipped |= (np.abs(rows) >= 0.98 * scale).any(axis=1)
-        return clipped.astype(np.uint8) * np.uint8(Quality.SATURATED)
+    def _find_faults(self, acc: FloatArray, gyr: FloatArray, flags: FlagArray) -> None:
+        """Mark samples that ran into a range or repeat the one before."""
+        scales = (self.stream.acc_full_scale, self.stream.gyr_full_scale)
+        acc_range, gyr_range = (np.inf if scale is None else 0.98 * scale for scale in scales)
+        bits = Quality.SATURATED.value, Quality.DUPLICATE_OR_REORDERED.value
+        _ext.find_faults(acc, gyr, acc_range, gyr_range, *bits, self._seen, flags)
 
     def unlaid(self) -> FloatArray:
         """Return the times of the samples that came since the last call."""

@@ -179,7 +179,9 @@ class Heading:
         smooth: FloatArray,
         upper: OrientationBlock,
         lower: OrientationBlock,
+        *,
         magnetic: FloatArray | None = None,
+        hidden: FloatArray | None = None,
     ) -> HeadingBlock:
         """Relate the next rows.
 
@@ -193,13 +195,15 @@ class Heading:
             Their orientations by gravity and gyroscope alone, each in an earth frame of its own.
         magnetic : (n,) float64, rad, optional
             The heading by magnetometers, NaN where the field cannot be trusted.
+        hidden : (n,) float64, rad^2, optional
+            By how much rows that hide a turn make the heading less sure (`imuposture.doubt`).
 
         Returns
         -------
         HeadingBlock
             NaN and an infinite standard deviation where a sensor has no row.
         """
-        return self._push(pair, smooth, upper, lower, magnetic, NO_STEPS)[0]
+        return self._push(pair, smooth, upper, lower, NO_STEPS, magnetic=magnetic, hidden=hidden)[0]
 
     def _push(
         self,
@@ -207,8 +211,10 @@ class Heading:
         smooth: FloatArray,
         upper: OrientationBlock,
         lower: OrientationBlock,
-        magnetic: FloatArray | None,
         steps: FloatArray,
+        *,
+        magnetic: FloatArray | None,
+        hidden: FloatArray | None,
     ) -> tuple[HeadingBlock, int]:
         """Run the filter; with room in ``steps``, tell how many it completed."""
         rows = len(pair)
@@ -228,6 +234,7 @@ class Heading:
             lower.bias,
             np.full(rows, np.nan) if magnetic is None else magnetic,
             stance,
+            np.empty(0) if hidden is None else hidden,
             delta,
             sd,
             state,
@@ -263,14 +270,16 @@ class SmoothedHeading(Heading):
         smooth: FloatArray,
         upper: OrientationBlock,
         lower: OrientationBlock,
+        *,
         magnetic: FloatArray | None = None,
+        hidden: FloatArray | None = None,
     ) -> HeadingBlock:
         """Take the next rows, as `Heading.push` does; return none."""
         steps = np.empty((len(pair) // self._step_rows + 2, NO_STEPS.shape[1]))
-        block, count = self._push(pair, smooth, upper, lower, magnetic, steps)
+        block, count = self._push(pair, smooth, upper, lower, steps, magnetic=magnetic, hidden=hidden)
         self._blocks.append(block)
         self._steps.append(steps[:count])
-        return HeadingBlock(*(np.empty(0, kind) for kind in (np.float64, np.float64, np.uint8)))
+        return HeadingBlock(np.empty(0), np.empty(0), np.empty(0, np.uint8))
 
     def finish(self) -> HeadingBlock:
         """Return the heading of all rows."""
@@ -284,8 +293,10 @@ class SmoothedHeading(Heading):
         return HeadingBlock(delta, sd, np.concatenate([block.state for block in blocks]))
 
 
-def _members(settings: HeadingSettings, rate_hz: float, facing_sd: float, neutral_sd: float, stances: int) -> FloatArray:
-    """Return pair_settings: the row period, the rows a step, the settings in SI in their order, then the calibration's."""
+def _members(
+    settings: HeadingSettings, rate_hz: float, facing_sd: float, neutral_sd: float, stances: int
+) -> FloatArray:
+    """Return pair_settings: row period, rows a step, the settings in SI in their order, then the calibration's part."""
     members = [1.0 / rate_hz, float(max(1, round(STEP_S * rate_hz)))]
     for member in fields(settings):
         value = getattr(settings, member.name)

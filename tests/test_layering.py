@@ -18,6 +18,7 @@ STAGES = [
     "acquisition",
     "alignment",
     "calibration",
+    "doubt",
     "filtering",
     "fusion",
     "heading",
@@ -25,7 +26,7 @@ STAGES = [
     "metrics",
     "output",
 ]
-WALK = ["pipeline", "processing", "__main__"]  # these know several stages
+WALK = ["pipeline", "smoothed", "processing", "__main__"]  # these know several stages
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {

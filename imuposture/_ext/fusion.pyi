@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 STATE_DOUBLES: int
 MAX_LANES: int
 LIMIT: float
+CLIPPED_RATE: float
 
 @final
 class Tuning:

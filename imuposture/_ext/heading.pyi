@@ -20,6 +20,7 @@ class PairFilter:
         lower_bias: FloatArray,
         magnetic: FloatArray,
         stance: FlagArray,
+        hidden: FloatArray,
         delta: FloatArray,
         sd: FloatArray,
         state: FlagArray,
@@ -27,6 +28,4 @@ class PairFilter:
     ) -> int: ...
 
 def smoothed(steps: FloatArray, results: FloatArray) -> None: ...
-def correct(
-    steps: FloatArray, results: FloatArray, step_rows: int, delta: FloatArray, sd: FloatArray
-) -> None: ...
+def correct(steps: FloatArray, results: FloatArray, step_rows: int, delta: FloatArray, sd: FloatArray) -> None: ...
