@@ -202,12 +202,13 @@ def _refuse_errors_file(path: Path | None, out: Path) -> None:
         raise click.UsageError(f"--errors {_safe(path)}: there is no such folder; make it first")
 
 
-def _config(path: Path | None, placement: str | None) -> "Config":
+def _config(path: Path | None, placement: str | None, *, smoothed: bool) -> "Config":
     from imuposture import Config
 
     try:
         config = Config() if path is None else Config.from_toml(path)
-        return config if placement is None else dataclasses.replace(config, placement=placement)
+        wanted = {"placement": placement or config.placement, "smoothed": smoothed or config.smoothed}
+        return dataclasses.replace(config, **wanted)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
 
