@@ -52,13 +52,11 @@ STATE_DOUBLES = FUSION_STATE_DOUBLES
 MAX_LANES = FUSION_MAX_LANES
 LIMIT = FUSION_BOUND
 
-CLIPPED_RATE = 2.1  # rad/s (120 deg/s): the range of no gyroscope is smaller
-
 cdef enum:
     GAP = 1  # Quality.GAP
     SATURATED = 4  # Quality.SATURATED
 
-cdef double CLIPPED = CLIPPED_RATE
+cdef double CLIPPED = 2.1  # rad/s (120 deg/s): the range of no gyroscope is smaller
 
 cdef double NAN = float("nan")
 

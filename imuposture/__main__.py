@@ -207,8 +207,9 @@ def _config(path: Path | None, placement: str | None, *, smoothed: bool) -> "Con
 
     try:
         config = Config() if path is None else Config.from_toml(path)
-        wanted = {"placement": placement or config.placement, "smoothed": smoothed or config.smoothed}
-        return dataclasses.replace(config, **wanted)
+        if smoothed:
+            config = dataclasses.replace(config, smoothed=True)
+        return config if placement is None else dataclasses.replace(config, placement=placement)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
 

@@ -13,10 +13,12 @@ import numpy as np
 from imuposture._blocks import FloatArray, PostureBlock, Quality, SensorRows
 from imuposture._errors import ConfigError
 from imuposture._ext import doubt as _ext
-from imuposture._ext.fusion import CLIPPED_RATE
 
 __all__ = ["Doubt", "trusted", "widened"]
 
+CLIPPED_RATE = (
+    2.1  # rad/s (120 deg/s): no gyroscope's range is smaller, so a slower saturated row is the accelerometer's
+)
 MEMORY_S = 3.0  # gravity's average mends the inclination in this time
 STALE = Quality.INTERPOLATED.value | Quality.DUPLICATE_OR_REORDERED.value
 FAULTS = np.uint8(STALE | Quality.SATURATED.value)

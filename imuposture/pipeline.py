@@ -50,7 +50,7 @@ class Config:
     parameters : str
         Fusion parameters: ``"default"``, or ``"vqf"`` for those of the vqf package.
     smoothed : bool
-        Let every row know what was measured later (`imuposture.smoothed`). Batch only; never the default.
+        Let every row know what was measured later (`imuposture.pipeline_smoothed`). Batch only; never the default.
     magnetometer : bool
         Use the magnetometers for the relative heading, where the recording has them. Buildings bend the field: two
         days of daily life were disturbed for 43 % of the time (Riddick et al. 2025).

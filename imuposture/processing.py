@@ -15,7 +15,7 @@ from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
 from imuposture.output import Memory, Result, SessionFolder, find_kept, manifest
 from imuposture.pipeline import Config, Pipeline, Rows, pieces
-from imuposture.smoothed import SmoothedPipeline
+from imuposture.pipeline_smoothed import SmoothedPipeline
 
 __all__ = ["process"]
 

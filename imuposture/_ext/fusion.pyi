@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 STATE_DOUBLES: int
 MAX_LANES: int
 LIMIT: float
-CLIPPED_RATE: float
 
 @final
 class Tuning:
