@@ -17,7 +17,10 @@ MODULES = {
         [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")],
         [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")],
     ),
-    "heading": ([], ["ext/spatial.h", "ext/pair_filter.h", "ext/pair_sources.h", "ext/pair_state.h"]),
+    "heading": (
+        [],
+        ["ext/spatial.h", "ext/pair_filter.h", "ext/pair_hinge.h", "ext/pair_sources.h", "ext/pair_state.h"],
+    ),
     "kinematics": ([], ["ext/spatial.h"]),
     "movements": ([], ["ext/movement_state.pxd"]),
     "tallies": ([], ["ext/spatial.h"]),

@@ -6,8 +6,8 @@ cdef extern from "pair_filter.h" nogil:
     ctypedef struct pair_settings:
         double period
     ctypedef struct pair_filter:
-        double x[10]
-        double p[10][10]
+        double x[12]
+        double p[12][12]
         double missing
         double correction
     void pf_start(pair_filter *f, const pair_settings *c, const double *bias) noexcept
@@ -18,6 +18,7 @@ cdef extern from "pair_filter.h" nogil:
         const double **gyr,
         const double **smooth,
         const double **bias,
+        const unsigned char *rest,
         double magnetic,
         int stance,
     ) noexcept
@@ -47,11 +48,11 @@ cdef class PairFilter:
         return <Py_ssize_t>(sizeof(pair_settings) // sizeof(double))
 
     def states(self):
-        """Return the state and its standard deviations, as two tuples of ten."""
+        """Return the state and its standard deviations, as two tuples of twelve."""
         cdef int k
         return (
-            tuple([self.state.x[k] for k in range(10)]),
-            tuple([sqrt(self.state.p[k][k]) for k in range(10)]),
+            tuple([self.state.x[k] for k in range(12)]),
+            tuple([sqrt(self.state.p[k][k]) for k in range(12)]),
         )
 
     def push(
@@ -63,6 +64,8 @@ cdef class PairFilter:
         const double[:, ::1] smooth,
         const double[:, ::1] upper_bias,
         const double[:, ::1] lower_bias,
+        const unsigned char[::1] upper_rest,
+        const unsigned char[::1] lower_rest,
         const double[::1] magnetic,
         const unsigned char[::1] stance,
         double[::1] delta,
@@ -79,6 +82,7 @@ cdef class PairFilter:
         cdef const double *gyr[2]
         cdef const double *low[2]
         cdef const double *bias[2]
+        cdef unsigned char rest[2]
         with nogil:
             for row in range(delta.shape[0]):
                 if isnan(upper_quat[row, 0]) or isnan(lower_quat[row, 0]):
@@ -89,7 +93,8 @@ cdef class PairFilter:
                 gyr[0], gyr[1] = &upper_gyr[row, 0], &lower_gyr[row, 0]
                 low[0], low[1] = &smooth[row, 0], &smooth[row, 3]
                 bias[0], bias[1] = &upper_bias[row, 0], &lower_bias[row, 0]
-                pf_row(&self.state, &self.settings, quat, gyr, low, bias, magnetic[row], stance[row])
+                rest[0], rest[1] = upper_rest[row], lower_rest[row]
+                pf_row(&self.state, &self.settings, quat, gyr, low, bias, rest, magnetic[row], stance[row])
                 delta[row] = self.state.x[0] + self.state.correction
                 sd[row] = sqrt(self.state.p[0][0])
                 state[row] = pf_state(&self.state)

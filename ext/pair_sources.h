@@ -128,10 +128,10 @@ static void pf_close_bend(pair_filter *f, const pair_settings *c) {
     f->bend_s = f->bend_re = f->bend_im = f->bend_power[UPPER] = f->bend_power[LOWER] = f->bend_forward = f->bend_side = 0.0;
 }
 
-static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
+static void pf_bend(pair_filter *f, const pair_settings *c, double dt, int hinge) {
     double joint = sqrt(f->power[UPPER] * f->power[LOWER]), rows = c->step_rows;
     double strength = sqrt(f->cross_re * f->cross_re + f->cross_im * f->cross_im);
-    int bending = joint > rows * pf_square(c->bend_rate) && strength > c->bend_coherence * joint;
+    int bending = !hinge && joint > rows * pf_square(c->bend_rate) && strength > c->bend_coherence * joint;
     if (bending) {
         f->bend_s += dt;
         f->bend_re += f->cross_re;

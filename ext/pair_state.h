@@ -7,7 +7,10 @@
 
 /* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward and in side bends, and what the
  * magnetic headings are off by (iron near the sensors; the field of the place). */
-enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, MAGNETIC, STATES };
+enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, MAGNETIC, HINGE, STATES = 12 };
+#define HINGES 2           /* planes whose axes are remembered */
+#define HINGE_SAME 0.6     /* rad: an axis this near is that of the plane */
+#define HINGE_OTHER 0.8    /* rad: and this far that of another */
 enum { UPPER, LOWER };
 #define LIMIT_STEPS 40.0 /* steps that count as one look at the limit: 20 s */
 enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
@@ -42,8 +45,17 @@ typedef struct {
     double magnetic_walk;      /* rad per root second: the field changes from place to place */
     double gap_rate;           /* rad/s: what the wearer may twist while rows are missing */
     double gap_most;           /* rad */
+    double hinge_rate;         /* rad/s: levelled rate of the one that turns */
+    double hinge_still;        /* 0..1: share of it that the other may turn */
+    double hinge_coherence;    /* 0..1: how alike the axes of one episode are */
+    double hinge_sd;           /* rad an episode */
+    double hinge_walk;         /* rad per root second: of a plane's axis */
+    double hinge_unsure;       /* rad: heading and axis may be unsure of each other by this much */
+    double motion_bias_sd;     /* rad/s a step: bias that an orientation filter has learnt in motion */
+    double rest_bias_sd;       /* rad/s a step: and at rest */
     double slew;               /* s: corrections reach the rows with this time constant, without jumps */
     double facing_sd;          /* rad: what the two mountings' facings may differ, which looks like coupling */
+    double stance_bias;        /* 1: the stance has told the biases */
 } pair_settings;
 
 /* A pose that is being kept: how long, the vertical of each sensor at its beginning and now, the angle each turned by
@@ -54,7 +66,8 @@ typedef struct {
 
 typedef struct {
     double x[STATES], p[STATES][STATES];
-    double started, rows, missing, twist; /* twist: last known axial heading difference, rad */
+    double started, zeroed, rows, missing, twist; /* zeroed: a stance was seen; twist: last known axial heading difference, rad */
+    double quiet;                         /* steps in a row in which neither turned */
     double correction;                    /* rad still to be handed to the rows */
     double since_stance, since_hold, since_bend; /* s */
     /* sums over a step: vertical, rate and twist; levelled rates of both as complex numbers */
@@ -64,6 +77,9 @@ typedef struct {
     double settling;                   /* steps until the next hold may begin */
     /* the bend that is open */
     double bend_s, bend_re, bend_im, bend_power[2], bend_forward, bend_side;
+    /* the hinge: sums over a step of squared relative rates by who turns, all turning of each; the episode; known axes */
+    double line_re[2], line_im[2], line_power[2], spin[2], learnt[2][3], rested[2];
+    double hinge_s, hinge_re, hinge_im, hinge_power, hinge_who, hinge_known[HINGES];
 } pair_filter;
 
 static inline double pf_square(double x) { return x * x; }

@@ -39,9 +39,9 @@ class HeadingSettings:
     ----------
     initial_sd_deg : float
         First guess that the wearer does not twist. Matters only until the neutral stance.
-    bias_sd_dps, bias_walk_dps : float
-        What the stance leaves unknown of a gyroscope's bias, deg/s, and the bias's random walk, deg/s per root second.
-        Small trusts what was learnt for longer.
+    bias_sd_dps, bias_unknown_dps, bias_walk_dps : float
+        What the stance leaves unknown of a gyroscope's bias, and what of a sensor without a stance, deg/s; the bias's
+        random walk, deg/s per root second. Small trusts what was learnt for longer.
     delta_walk_deg : float
         deg per root second: scale errors and inclination errors while moving.
     stance_sd_deg : float
@@ -60,6 +60,15 @@ class HeadingSettings:
         Off-plane share of a single bend. Small trusts the bends.
     bend_longest_s : float
         Longer bends count as several.
+    hinge_rate_dps, hinge_still, hinge_coherence : float
+        Levelled rate of one segment that counts as turning on the other, the share of it that the other may turn, and
+        how alike the axes of one episode must be (0..1). A large share takes bends for hinges.
+    hinge_sd_deg, hinge_walk_deg, hinge_unsure_deg : float
+        How far single episodes are off the axis of their plane, that axis's random walk, deg per root second, and how
+        unsure of each other heading and axis may be before it is learnt anew.
+    motion_bias_sd_dps, rest_bias_sd_dps : float
+        What half a second of the orientation filters' own biases counts, in motion and at rest, where no stance told
+        the biases. Small follows their first guesses.
     coupling_sd_deg, coupling_walk_deg : float
         This person's own coupling angles in bends, and their random walk, deg per root second. The walk is the floor of
         the heading's standard deviation over hours.
@@ -76,6 +85,7 @@ class HeadingSettings:
 
     initial_sd_deg: float = 15.0
     bias_sd_dps: float = 0.3
+    bias_unknown_dps: float = 1.0
     bias_walk_dps: float = 0.0021
     delta_walk_deg: float = 0.02
     stance_sd_deg: float = 1.5
@@ -101,6 +111,14 @@ class HeadingSettings:
     magnetic_walk_deg: float = 1.0
     gap_rate_dps: float = 15.0
     gap_most_deg: float = 25.0
+    hinge_rate_dps: float = 10.0
+    hinge_still: float = 0.2
+    hinge_coherence: float = 0.92
+    hinge_sd_deg: float = 6.5
+    hinge_walk_deg: float = 0.012
+    hinge_unsure_deg: float = 12.0
+    motion_bias_sd_dps: float = 3.0
+    rest_bias_sd_dps: float = 0.3
     slew_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -121,7 +139,8 @@ class Heading:
     stances : sequence of (start, end)
         s of session time in which the wearer stood neutrally, from the calibration.
     bias : (6,) float64, rad/s, optional
-        Mean rates of the upper and the lower gyroscope in the stance, segment axes.
+        Mean rates of the upper and the lower gyroscope in the stance, segment axes; None where there was none: then
+        what the orientation filters learn of their biases is used.
     facing_sd : float
         rad; what the facings of the two mountings may differ from each other, from the calibration.
     neutral_sd : float
@@ -153,8 +172,12 @@ class Heading:
             about_mean = float(np.sqrt(1.0 - 1.0 / len(stances)))  # their mean is zero by definition
             apart = float(np.rad2deg(neutral_sd)) * about_mean * float(np.sqrt(max(steps, 1.0)))
             settings = replace(settings, stance_sd_deg=max(settings.stance_sd_deg, apart))
+        if bias is None:
+            settings = replace(settings, bias_sd_dps=max(settings.bias_sd_dps, settings.bias_unknown_dps))
         members = _members(settings, rate_hz)
-        self._filter = _ext.PairFilter(np.append(members, facing_sd), np.zeros(6) if bias is None else bias)
+        self._filter = _ext.PairFilter(
+            np.append(members, (facing_sd, float(bias is not None))), np.zeros(6) if bias is None else bias
+        )
 
     def push(
         self,
@@ -195,6 +218,8 @@ class Heading:
             smooth,
             upper.bias,
             lower.bias,
+            upper.rest.view(np.uint8),
+            lower.rest.view(np.uint8),
             np.full(rows, np.nan) if magnetic is None else magnetic,
             stance,
             delta,
@@ -207,7 +232,7 @@ class Heading:
         """Return the filter's states and their standard deviations.
 
         Heading, rad; bias of the upper and of the lower gyroscope, rad/s, segment axes; this person's coupling angle in
-        forward and in side bends, rad; offset of the magnetic headings, rad.
+        forward and in side bends, rad; offset of the magnetic headings, rad; azimuths of two hinge axes, rad.
         """
         return self._filter.states()
 
@@ -217,5 +242,7 @@ def _members(settings: HeadingSettings, rate_hz: float) -> FloatArray:
     members = [1.0 / rate_hz, float(max(1, round(STEP_S * rate_hz)))]
     for member in fields(settings):
         value = getattr(settings, member.name)
+        if member.name == "bias_unknown_dps":
+            continue
         members.append(float(np.deg2rad(value)) if member.name.endswith(("_deg", "_dps")) else value)
     return np.array(members)

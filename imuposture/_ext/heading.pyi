@@ -14,6 +14,8 @@ class PairFilter:
         smooth: FloatArray,
         upper_bias: FloatArray,
         lower_bias: FloatArray,
+        upper_rest: FlagArray,
+        lower_rest: FlagArray,
         magnetic: FloatArray,
         stance: FlagArray,
         delta: FloatArray,
