@@ -17,7 +17,10 @@ MODULES = {
     "doubt": ([], []),
     "filtering": ([], ["ext/spatial.h"]),
     "fusion": (KERNELS, STEP),
-    "heading": ([], ["ext/spatial.h", *(f"ext/pair_{part}.h" for part in ("filter", "smoother", "sources", "state"))]),
+    "heading": (
+        [],
+        ["ext/spatial.h", *(f"ext/pair_{part}.h" for part in ("filter", "hinge", "smoother", "sources", "state"))],
+    ),
     "kinematics": (
         ["ext/kinematics_avx2.c", "ext/kinematics_baseline.c"],
         ["ext/kinematics.h", "ext/kinematics_rows.h", "ext/spatial.h"],

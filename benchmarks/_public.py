@@ -29,7 +29,7 @@ import imuposture as ip
 from imuposture._blocks import FlagArray, FloatArray, OrientationBlock, PairBlock, SensorRows
 from imuposture.filtering import LowPass
 from imuposture.fusion import Fusion, Parameters
-from imuposture.heading import Heading, HeadingSettings
+from imuposture.heading import Heading
 from imuposture.pipeline import Config
 
 __all__ = ["DATA", "Trial", "broad", "ideas", "pearl", "smoke", "song", "trials"]
@@ -191,8 +191,7 @@ def _related(trial: Trial, parent: str, child: str) -> tuple[FloatArray, FloatAr
     upper, lower = (Fusion(trial.rate).push(one) for one in rows)
     pair = PairBlock(np.arange(len(gyr)) / trial.rate, *rows)
     smooth = LowPass(Config().smoothing_hz, trial.rate).push(np.hstack([rows[0].gyr, rows[1].gyr]), _flags(gyr))
-    # No spine: the rig turns beyond any spine's limit, and its first second is zero by definition.
-    stage = Heading(trial.rate, HeadingSettings(limit_deg=720.0, bias_sd_dps=2.0), stances=[(0.0, 1.0)])
+    stage = Heading(trial.rate)
     heading = stage.push(pair, smooth, upper, lower)
     turned = Rotation.from_rotvec(np.outer(heading.delta, [0.0, 0.0, 1.0])) * rotation(upper.quat) * turns[0]
     still = rotation(lower.quat) * turns[1]

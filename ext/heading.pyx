@@ -6,11 +6,11 @@ cdef extern from "pair_filter.h" nogil:
     ctypedef struct pair_settings:
         double period
     ctypedef struct pair_step:
-        double x[13]
-        double predicted[13]
+        double x[15]
+        double predicted[15]
     ctypedef struct pair_filter:
-        double x[13]
-        double p[13][13]
+        double x[15]
+        double p[15][15]
         double missing
         double correction
         pair_step step
@@ -23,6 +23,7 @@ cdef extern from "pair_filter.h" nogil:
         const double **smooth,
         const double **acc,
         const double **bias,
+        const unsigned char *rest,
         double magnetic,
         int stance,
     ) noexcept
@@ -62,11 +63,11 @@ cdef class PairFilter:
         return <Py_ssize_t>(sizeof(pair_settings) // sizeof(double))
 
     def states(self):
-        """Return the state and its standard deviations, as two tuples of thirteen."""
+        """Return the state and its standard deviations, as two tuples of fifteen."""
         cdef int k
         return (
-            tuple([self.state.x[k] for k in range(13)]),
-            tuple([sqrt(self.state.p[k][k]) for k in range(13)]),
+            tuple([self.state.x[k] for k in range(15)]),
+            tuple([sqrt(self.state.p[k][k]) for k in range(15)]),
         )
 
     def push(
@@ -80,6 +81,8 @@ cdef class PairFilter:
         const double[:, ::1] lower_acc,
         const double[:, ::1] upper_bias,
         const double[:, ::1] lower_bias,
+        const unsigned char[::1] upper_rest,
+        const unsigned char[::1] lower_rest,
         const double[::1] magnetic,
         const unsigned char[::1] stance,
         const double[::1] hidden,
@@ -104,6 +107,7 @@ cdef class PairFilter:
         cdef const double *low[2]
         cdef const double *acc[2]
         cdef const double *bias[2]
+        cdef unsigned char rest[2]
         with nogil:
             for row in range(delta.shape[0]):
                 if isnan(upper_quat[row, 0]) or isnan(lower_quat[row, 0]):
@@ -115,9 +119,10 @@ cdef class PairFilter:
                 low[0], low[1] = &smooth[row, 0], &smooth[row, 3]
                 acc[0], acc[1] = &upper_acc[row, 0], &lower_acc[row, 0]
                 bias[0], bias[1] = &upper_bias[row, 0], &lower_bias[row, 0]
+                rest[0], rest[1] = upper_rest[row], lower_rest[row]
                 if hidden.shape[0] > 0:
                     pf_doubt(&self.state, hidden[row])
-                pf_row(&self.state, &self.settings, quat, gyr, low, acc, bias, magnetic[row], stance[row])
+                pf_row(&self.state, &self.settings, quat, gyr, low, acc, bias, rest, magnetic[row], stance[row])
                 delta[row] = self.state.x[0] + (0.0 if record else self.state.correction)
                 if pf_take_step(&self.state, <pair_step *>&steps[count, 0] if record else NULL):
                     if record:

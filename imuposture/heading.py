@@ -8,7 +8,7 @@ both segments turn about one axis. Nothing in it says that a wearer is straight 
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -41,9 +41,9 @@ class HeadingSettings:
     ----------
     initial_sd_deg : float
         First guess that the wearer does not twist. Matters only until the neutral stance.
-    bias_sd_dps, bias_walk_dps : float
-        What the stance leaves unknown of a gyroscope's bias, deg/s, and the bias's random walk, deg/s per root second.
-        Small trusts what was learnt for longer.
+    bias_sd_dps, bias_unknown_dps, bias_walk_dps : float
+        What the stance leaves unknown of a gyroscope's bias, and what of a sensor without a stance, deg/s; the bias's
+        random walk, deg/s per root second. Small trusts what was learnt for longer.
     delta_walk_deg : float
         deg per root second: scale errors and inclination errors while moving.
     stance_sd_deg : float
@@ -66,6 +66,15 @@ class HeadingSettings:
         them for independent: so more than the 6 degrees that single bends scatter. Small trusts the bends.
     bend_longest_s : float
         Longer bends count as several.
+    hinge_rate_dps, hinge_still, hinge_coherence : float
+        Levelled rate of one segment that counts as turning on the other, the share of it that the other may turn, and
+        how alike the axes of one episode must be (0..1). A large share takes bends for hinges.
+    hinge_sd_deg, hinge_walk_deg, hinge_unsure_deg : float
+        How far single episodes are off the axis of their plane, that axis's random walk, deg per root second, and how
+        unsure of each other heading and axis may be before it is learnt anew.
+    motion_bias_sd_dps, rest_bias_sd_dps : float
+        What half a second of the orientation filters' own biases counts, in motion and at rest, where no stance told
+        the biases. Small follows their first guesses.
     coupling_sd_deg, coupling_walk_deg : float
         This person's own coupling angles in bends, and their random walk, deg per root second. The walk is the floor of
         the heading's standard deviation over hours.
@@ -91,6 +100,7 @@ class HeadingSettings:
 
     initial_sd_deg: float = 15.0
     bias_sd_dps: float = 0.1
+    bias_unknown_dps: float = 1.0
     bias_walk_dps: float = 0.0017
     delta_walk_deg: float = 0.02
     stance_sd_deg: float = 1.5
@@ -123,6 +133,14 @@ class HeadingSettings:
     magnetic_walk_deg: float = 1.0
     gap_rate_dps: float = 15.0
     gap_most_deg: float = 25.0
+    hinge_rate_dps: float = 10.0
+    hinge_still: float = 0.2
+    hinge_coherence: float = 0.92
+    hinge_sd_deg: float = 9.0
+    hinge_walk_deg: float = 0.012
+    hinge_unsure_deg: float = 12.0
+    motion_bias_sd_dps: float = 3.0
+    rest_bias_sd_dps: float = 0.3
     slew_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -143,7 +161,8 @@ class Heading:
     stances : sequence of (start, end)
         s of session time in which the wearer stood neutrally, from the calibration.
     bias : (6,) float64, rad/s, optional
-        Mean rates of the upper and the lower gyroscope in the stance, segment axes.
+        Mean rates of the upper and the lower gyroscope in the stance, segment axes; None where there was none: then
+        what the orientation filters learn of their biases is used.
     facing_sd : float
         rad; what the facings of the two mountings may differ from each other, from the calibration.
     neutral_sd : float
@@ -169,9 +188,12 @@ class Heading:
         if not 0 < rate_hz < np.inf:
             raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
         self._stances = tuple(stances)
+        settings = settings or HeadingSettings()
         self._step_rows = max(1, round(STEP_S * rate_hz))
-        members = _members(settings or HeadingSettings(), rate_hz, facing_sd, neutral_sd, len(stances))
-        self._filter = _ext.PairFilter(members, np.zeros(6) if bias is None else bias)
+        if bias is None:
+            settings = replace(settings, bias_sd_dps=max(settings.bias_sd_dps, settings.bias_unknown_dps))
+        told = facing_sd, neutral_sd, float(len(stances)), float(bias is not None)
+        self._filter = _ext.PairFilter(_members(settings, rate_hz, told), np.zeros(6) if bias is None else bias)
 
     def push(
         self,
@@ -232,6 +254,8 @@ class Heading:
             np.ascontiguousarray(pair.lower.acc),
             upper.bias,
             lower.bias,
+            upper.rest.view(np.uint8),
+            lower.rest.view(np.uint8),
             np.full(rows, np.nan) if magnetic is None else magnetic,
             stance,
             np.empty(0) if hidden is None else hidden,
@@ -246,7 +270,7 @@ class Heading:
         """Return the filter's states and their standard deviations.
 
         Heading, rad; bias of the upper and of the lower gyroscope, rad/s, segment axes; this person's coupling angle in
-        forward and in side bends, rad; offset of the magnetic headings, rad.
+        forward and in side bends, rad; offset of the magnetic headings, rad; azimuths of two hinge axes, rad.
         """
         return self._filter.states()
 
@@ -293,12 +317,12 @@ class SmoothedHeading(Heading):
         return HeadingBlock(delta, sd, np.concatenate([block.state for block in blocks]))
 
 
-def _members(
-    settings: HeadingSettings, rate_hz: float, facing_sd: float, neutral_sd: float, stances: int
-) -> FloatArray:
-    """Return pair_settings: row period, rows a step, the settings in SI in their order, then the calibration's part."""
+def _members(settings: HeadingSettings, rate_hz: float, told: tuple[float, ...]) -> FloatArray:
+    """Return pair_settings: row period, rows a step, the settings in SI in their order, then what was told."""
     members = [1.0 / rate_hz, float(max(1, round(STEP_S * rate_hz)))]
     for member in fields(settings):
+        if member.name == "bias_unknown_dps":  # takes the place of bias_sd_dps
+            continue
         value = getattr(settings, member.name)
         members.append(float(np.deg2rad(value)) if member.name.endswith(("_deg", "_dps")) else value)
-    return np.array([*members, facing_sd, neutral_sd, float(stances)])
+    return np.array([*members, *told])

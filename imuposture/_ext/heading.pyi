@@ -18,6 +18,8 @@ class PairFilter:
         lower_acc: FloatArray,
         upper_bias: FloatArray,
         lower_bias: FloatArray,
+        upper_rest: FlagArray,
+        lower_rest: FlagArray,
         magnetic: FloatArray,
         stance: FlagArray,
         hidden: FloatArray,
