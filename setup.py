@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 MODULES = {
     "alignment": ([], []),
     "calibration": ([], ["ext/spatial.h"]),
+    "checks": ([], []),
     "filtering": ([], ["ext/spatial.h"]),
     "fusion": (
         [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")],
@@ -29,6 +30,10 @@ ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED") and not DEBUG
 # the rows must have the same bits on every machine. Never -ffast-math (NaN marks gaps), never -march=native.
 GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-tree-slp-vectorize", "-fno-math-errno", "-fno-trapping-math"]
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else GNU_FLAGS
+# Address and undefined-behaviour sanitizers, gcc or clang: what .ci/sanitize builds. A slip ends the interpreter, and
+# says where. A cast of NaN or of a number too large to an integer is undefined too, but not part of "undefined".
+SANITIZE = ["-fsanitize=address,undefined,float-cast-overflow"] if os.environ.get("IMUPOSTURE_SANITIZE") else []
+SLIPS_END = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"] if SANITIZE else []
 
 setup(
     ext_modules=cythonize(
@@ -39,7 +44,8 @@ setup(
                 # depends= also carries the .pyx and headers into the sdist, where cythonize has swapped sources for C
                 depends=[f"ext/{name}.pyx", *sources, *headers],
                 include_dirs=["ext"],
-                extra_compile_args=FLAGS,
+                extra_compile_args=[*FLAGS, *SANITIZE, *SLIPS_END],
+                extra_link_args=SANITIZE,
                 define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
                 py_limited_api=ABI3,
             )

@@ -13,12 +13,16 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from imuposture._blocks import FloatArray, HeadingBlock, OrientationBlock, PairBlock
-from imuposture._errors import ConfigError
+from imuposture._checks import fitting, floats, number, refuse_nonsense
+from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import heading as _ext
 
 __all__ = ["Heading", "HeadingSettings", "HeadingState"]
 
 STEP_S = 0.5
+INPUTS = ("upper.quat", "lower.quat", "upper gyr", "lower gyr", "smooth", "upper.bias", "lower.bias")
+FURTHEST = 100.0  # rad; an angle beyond this is one in degrees
+LEAST, MOST = 1e-9, 1e6  # of any setting; beyond, squares of it say nothing and their quotients are not numbers
 
 
 class HeadingState(enum.IntEnum):
@@ -106,8 +110,8 @@ class HeadingSettings:
     def __post_init__(self) -> None:
         for member in fields(self):
             value = getattr(self, member.name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < np.inf:
-                raise ConfigError(f"{member.name} must be more than 0 and finite, got {value!r}")
+            if not isinstance(value, int | float) or isinstance(value, bool) or not LEAST < value < MOST:
+                raise ConfigError(f"{member.name} must be more than 0 and less than {MOST:g}, got {value!r}")
 
 
 class Heading:
@@ -131,7 +135,9 @@ class Heading:
     Raises
     ------
     ConfigError
-        If the rate is not positive.
+        If the rate is not positive, or another number makes no sense.
+    SignalError
+        If ``bias`` is not six rates.
     """
 
     def __init__(
@@ -144,17 +150,22 @@ class Heading:
         facing_sd: float = 0.1,
         neutral_sd: float = 0.0,
     ) -> None:
-        if not 0 < rate_hz < np.inf:
-            raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
-        self._stances = tuple(stances)
+        rate, facing, neutral = number(rate_hz), number(facing_sd), number(neutral_sd)
+        if not 0 < rate < MOST:
+            raise ConfigError(f"rate must be more than 0 and less than {MOST:g} Hz, got {rate_hz!r}")
+        if not (0 <= facing <= np.pi and 0 <= neutral <= np.pi):
+            given = f"{facing_sd!r} and {neutral_sd!r}"
+            raise ConfigError(f"facing_sd and neutral_sd must lie between 0 and pi rad, got {given}")
+        self._stances = _spans(stances)
         settings = settings or HeadingSettings()
-        if len(stances) > 1:
-            steps = float(np.median([end - start for start, end in stances])) / STEP_S
-            about_mean = float(np.sqrt(1.0 - 1.0 / len(stances)))  # their mean is zero by definition
-            apart = float(np.rad2deg(neutral_sd)) * about_mean * float(np.sqrt(max(steps, 1.0)))
+        if len(self._stances) > 1:
+            steps = float(np.median([end - start for start, end in self._stances])) / STEP_S
+            about_mean = float(np.sqrt(1.0 - 1.0 / len(self._stances)))  # their mean is zero by definition
+            apart = float(np.rad2deg(neutral)) * about_mean * float(np.sqrt(max(steps, 1.0)))
             settings = replace(settings, stance_sd_deg=max(settings.stance_sd_deg, apart))
-        members = _members(settings, rate_hz)
-        self._filter = _ext.PairFilter(np.append(members, facing_sd), np.zeros(6) if bias is None else bias)
+        first = np.zeros(6) if bias is None else floats("bias", bias, (6,))
+        refuse_nonsense({"bias": first[None, :]}, np.zeros(1, np.bool_))
+        self._filter = _ext.PairFilter(np.append(_members(settings, rate), facing), first)
 
     def push(
         self,
@@ -181,26 +192,25 @@ class Heading:
         -------
         HeadingBlock
             NaN and an infinite standard deviation where a sensor has no row.
+
+        Raises
+        ------
+        SignalError
+            If an array is of another shape or type, or a row that is no gap holds NaN or infinity. The filter has not
+            moved then.
         """
-        rows = len(pair)
+        rows = len(floats("time_s", pair.time_s, (None,)))
+        sides = (upper.quat, lower.quat, pair.upper.gyr, pair.lower.gyr, smooth, upper.bias, lower.bias)
+        inputs = fitting(rows, b"4433633", INPUTS, sides)
+        refuse_nonsense(dict(zip(INPUTS, inputs, strict=True)), np.isnan(inputs[0][:, 0] + inputs[1][:, 0]))
+        north = np.full(rows, np.nan) if magnetic is None else floats("magnetic", magnetic, (rows,))
+        if (np.abs(north) > FURTHEST).any():
+            raise SignalError(f"magnetic must lie within {FURTHEST:g} rad, or be NaN where the field is not trusted")
         delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
         stance = np.zeros(rows, np.uint8)
         for start, end in self._stances:
             stance[(pair.time_s >= start) & (pair.time_s < end)] = 1
-        self._filter.push(
-            upper.quat,
-            lower.quat,
-            np.ascontiguousarray(pair.upper.gyr),
-            np.ascontiguousarray(pair.lower.gyr),
-            smooth,
-            upper.bias,
-            lower.bias,
-            np.full(rows, np.nan) if magnetic is None else magnetic,
-            stance,
-            delta,
-            sd,
-            state,
-        )
+        self._filter.push(*inputs, north, stance, delta, sd, state)
         return HeadingBlock(delta, sd, state)
 
     def states(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -210,6 +220,16 @@ class Heading:
         forward and in side bends, rad; offset of the magnetic headings, rad.
         """
         return self._filter.states()
+
+
+def _spans(stances: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    try:
+        spans = tuple((number(start), number(end)) for start, end in stances)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"stances must be pairs of times in s, got {stances!r}") from error
+    if not np.isfinite(np.array(spans)).all():
+        raise ConfigError(f"stances must be pairs of times in s, got {stances!r}")
+    return spans
 
 
 def _members(settings: HeadingSettings, rate_hz: float) -> FloatArray:

@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from imuposture._blocks import ROLES, FloatArray, PairBlock, Role
+from imuposture._checks import LIMIT, number, pair_of
+from imuposture._errors import SignalError
 from imuposture.calibration.mounting import Calibration, Mounting, Window
 from imuposture.calibration.movements import FRAME_S, STANCE_S, Bend, Frames, Stance, bends, stance, stances
 from imuposture.calibration.vectors import about, angle, cross, dot, mean, median, spread, unit, within
@@ -61,8 +63,16 @@ def calibrate(pair: PairBlock, rate_hz: float, windows: Mapping[str, Sequence[Wi
     -------
     Calibration
         Not usable, with a verdict that says what to do, where the movements do not carry it.
+
+    Raises
+    ------
+    SignalError
+        If the arrays do not fit each other, or the rate is not a positive number.
     """
-    frames = Frames.of(pair, rate_hz)
+    rate, pair = number(rate_hz), pair_of(pair)
+    if not 0 < rate <= LIMIT:
+        raise SignalError(f"rate must be more than 0 Hz and at most {LIMIT:g}, got {rate_hz!r}")
+    frames = Frames.of(pair, rate)
     if any(np.isnan(acc[:, 0]).all() for acc in (frames.upper_acc, frames.lower_acc)):
         return _nominal(frames, None, one_sensor())
     named = {name: tuple(spans) for name, spans in (windows or {}).items() if spans}

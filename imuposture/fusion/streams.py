@@ -4,13 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imuposture._blocks import FloatArray, OrientationBlock, Quality, SensorRows
+from imuposture._checks import flags_of, number
 from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import fusion as _ext
 from imuposture.fusion.checks import refuse_nonsense, vectors
@@ -70,7 +70,7 @@ def isa_level() -> str:
 
 def _checked_rate(rate: float) -> float:
     low, high = RATE_LIMITS
-    if not isinstance(rate, Real) or not low <= rate <= high:
+    if not low <= number(rate) <= high:
         raise SignalError(
             f"rate must lie between {low:g} and {high:g} Hz, got {rate!r}; give samples a second, not seconds a sample"
         )
@@ -133,7 +133,10 @@ class Fusion:
 
     def _room(self, rows: SensorRows) -> OrientationBlock:
         """Make room for the results."""
-        count = len(rows.gyr)
+        try:
+            count = len(rows.gyr)
+        except TypeError:
+            raise SignalError(f"gyr must be (n, 3) real numbers, got {type(rows.gyr).__name__}") from None
         quat, bias, rest = np.empty((count, 4)), np.empty((count, 3)), np.empty(count, np.bool_)
         if not self.magnetometer:
             return OrientationBlock(quat, bias, rest, _never(count))
@@ -202,10 +205,7 @@ def _advance(tuning: _ext.Tuning, streams: list[Stream]) -> None:
 def _tidied(state: FloatArray, gyr: Any, acc: Any, mag: Any, flags: Any, *results: Any) -> Stream:
     """Bring rows into the form the kernels read, or say why that cannot be."""
     gyr, acc, mag = vectors(gyr, acc, mag)
-    flags = np.asarray(flags)
-    if flags.shape != (len(gyr),) or flags.dtype.kind not in "biu":
-        raise SignalError(f"flags must be ({len(gyr)},) integers, one a row, got {flags.shape} of {flags.dtype}")
-    flags = np.ascontiguousarray(flags, dtype=np.uint8)
+    flags = flags_of("flags", flags, len(gyr))
     valid = flags & Quality.GAP == 0
     refuse_nonsense({"gyr": gyr, "acc": acc}, valid, "mark rows without a measurement as Quality.GAP")
     return (state, gyr, acc, mag, flags, *results)

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from imuposture._blocks import Event, Figure, MetricBlock, PostureBlock
+from imuposture._checks import posture_of
 from imuposture._errors import PluginError
 from imuposture.metrics._context import Metric, MetricContext, MetricFactory
 from imuposture.metrics.asymmetry import Asymmetry
@@ -73,7 +74,10 @@ class MetricSet:
         ------
         PluginError
             If a metric returns anything but a `MetricBlock`.
+        SignalError
+            If the columns do not fit each other.
         """
+        posture = posture_of(posture)
         moved = self._movements.push(posture)
         return _join([_checked(name, metric.push(posture, moved)) for name, metric in self._metrics.items()])
 
