@@ -22,6 +22,7 @@ __all__ = ["LIMIT", "fitting", "flags_of", "floats", "number", "pair_of", "postu
 Given = TypeVarTuple("Given")
 
 LIMIT = _ext.LIMIT  # no sensor reaches it in SI units; beyond, squares and sums may overflow
+PLAIN = {np.ndarray}
 FLOAT, FLAG = np.dtype(np.float64), np.dtype(np.uint8)
 COLUMNS = tuple(one.name for one in fields(PostureBlock))
 COLUMN_KINDS = b"".join({"upper_q": b"4", "lower_q": b"4", "quality": b"f"}.get(name, b"1") for name in COLUMNS)
@@ -107,7 +108,7 @@ def fitting(rows: int, kinds: bytes, names: tuple[str, ...], arrays: tuple[*Give
     SignalError
         If one is something else, or of another shape.
     """
-    if _ext.fit(rows, kinds, arrays):
+    if {*map(type, arrays)} == PLAIN and _ext.fit(rows, kinds, arrays):
         return arrays
     return cast(tuple[*Given], tuple(map(_fitting, names, arrays, map(chr, kinds), repeat(rows))))
 

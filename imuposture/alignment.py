@@ -146,6 +146,8 @@ class Alignment:
         if finished:
             end = float(times[-1]) if len(times) else float(self._laid[0])
             alone = max((round((feed.latest - end) / self._period) for feed in others if feed.latest), default=0)
+            if alone > LONGEST_GAP_S / self._period + 2 * max(len(feed.times) for feed in self._feeds.values()):
+                raise _jump(end + alone * self._period)
             times = np.concatenate([times, end + self._period * np.arange(1, alone + 1)])
         if len(times):
             self._lay(times, self._laid)
@@ -153,13 +155,17 @@ class Alignment:
     def _lay(self, times: FloatArray, laid: FloatArray) -> None:
         span = float(times[-1] - laid[0])
         if not span <= LONGEST_GAP_S + 2 * self._period * len(times):
-            raise SignalError(
-                f"time jumps to {times[-1]:g} s; the longest gap in one recording is {LONGEST_GAP_S / 3600:g} h: "
-                "split the recording there, or mend its time stamps"
-            )
+            raise _jump(float(times[-1]))
         room = np.empty(int(2 * span / self._period) + len(times) + 2)
         count = _ext.lay_grid(times, self._period, laid, room)
         self._pending = np.concatenate([self._pending, room[:count]])
+
+
+def _jump(time_s: float) -> SignalError:
+    return SignalError(
+        f"time jumps to {time_s:g} s; the longest gap in one recording is {LONGEST_GAP_S / 3600:g} h: "
+        "split the recording there, or mend its time stamps"
+    )
 
 
 class _Feed:

@@ -6,7 +6,7 @@ A stage never sees the whole recording: it keeps the state it needs and gives th
 import numpy as np
 
 from imuposture._blocks import FlagArray, FloatArray
-from imuposture._checks import flags_of, floats, number, refuse_nonsense
+from imuposture._checks import LIMIT, flags_of, floats, number, refuse_nonsense
 from imuposture._errors import SignalError
 from imuposture._ext import filtering as _ext
 
@@ -31,8 +31,8 @@ class LowPass:
 
     def __init__(self, cutoff_hz: float, rate_hz: float) -> None:
         cutoff, half = number(cutoff_hz), number(rate_hz) / 2
-        if not 0 < half < np.inf:
-            raise SignalError(f"rate must be more than 0 Hz and finite, got {rate_hz!r}")
+        if not 0 < half <= LIMIT:
+            raise SignalError(f"rate must be more than 0 Hz and at most {2 * LIMIT:g} Hz, got {rate_hz!r}")
         if not 0 < cutoff < half:
             raise SignalError(f"cutoff must lie between 0 and {half:g} Hz (half the rate), got {cutoff_hz!r}")
         self._section = np.empty(5)

@@ -13,7 +13,7 @@ import imuposture
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "imuposture"
-GROUND = ["_blocks", "_errors", "_checks", "_ext"]
+GROUND = ["_blocks", "_errors", "_ext", "_checks"]
 STAGES = [
     "acquisition",
     "alignment",
