@@ -3,6 +3,7 @@
  * No libm: sin or atan2 of another C library, or of the same one on another processor, may differ in the last bit,
  * and a row must have the same bits everywhere. sqrt is exact by IEEE 754 and therefore allowed. The polynomials are the minimax
  * kernels of fdlibm (Sun Microsystems 1993), evaluated in one fixed order; errors stay below 2 units in the last place.
+ * They choose instead of branching, so that a loop over them can be vectors.
  *
  * Quaternions are w-first. A rotation matrix is nine doubles, row by row.
  */
@@ -20,7 +21,7 @@ static inline double spatial_atan2(double y, double x) {
     double high = ay > ax ? ay : ax, low = ay > ax ? ax : ay;
     int beyond = low > 0.41421356237309503 * high; /* tan(pi/8): one reduction keeps |u| below it */
     double numerator = beyond ? low - high : low, denominator = beyond ? low + high : high;
-    double u = numerator / (denominator > 0.0 || denominator != denominator ? denominator : 1.0);
+    double u = numerator / (denominator != 0.0 ? denominator : 1.0);
     double z = u * u;
     double p = 1.62858201153657823623e-02;
     p = -3.65315727442169155270e-02 + z * p;
@@ -38,7 +39,8 @@ static inline double spatial_atan2(double y, double x) {
     angle = ay > ax ? 1.57079632679489655800 - angle : angle;
     angle = x < 0.0 ? SPATIAL_PI - angle : angle;
     angle = y < 0.0 ? -angle : angle;
-    return x != x || y != y ? x + y : angle;
+    angle = x != x ? x : angle;
+    return y != y ? y : angle;
 }
 
 /* Arcsine, rad; arguments a rounding error beyond +-1 count as +-1. */
@@ -47,10 +49,12 @@ static inline double spatial_asin(double s) {
     return spatial_atan2(s, rest > 0.0 ? sqrt(rest) : (s != s ? s : 0.0));
 }
 
+/* Nearest whole number, of two the even one; |x| < 2^51. */
+static inline double spatial_nearest(double x) { return (x + 6755399441055744.0) - 6755399441055744.0; }
+
 /* Sine and cosine of an angle of moderate size (|angle| < 1e5 rad). */
 static inline void spatial_sincos(double angle, double *sine, double *cosine) {
-    double turns = angle * 0.63661977236758138243;
-    double quarter = (double)(long long)(turns + (turns < 0.0 ? -0.5 : 0.5));
+    double quarter = spatial_nearest(angle * 0.63661977236758138243);
     double r = (angle - quarter * 1.57079632673412561417e+00) - quarter * 6.07710050650619224932e-11;
     double z = r * r;
     double s = 1.58969099521155010221e-10;
@@ -67,9 +71,12 @@ static inline void spatial_sincos(double angle, double *sine, double *cosine) {
     c = -1.38888888888741095749e-03 + z * c;
     c = 4.16666666666666019037e-02 + z * c;
     c = 1.0 - 0.5 * z + z * (z * c);
-    int quadrant = (int)((long long)quarter & 3);
-    *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
-    *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
+    double quadrant = quarter - 4.0 * spatial_nearest(0.25 * quarter); /* -2 to 2 */
+    double first = quadrant * quadrant == 1.0 ? c : s, second = quadrant * quadrant == 1.0 ? s : c;
+    *sine = quadrant < 0.0 ? -first : first;
+    *cosine = quadrant > 0.0 ? -second : second;
+    *sine = quadrant > 1.0 ? -first : *sine;
+    *cosine = quadrant < -1.0 ? -second : *cosine;
 }
 
 /* Angle brought into (-pi, pi]. */
