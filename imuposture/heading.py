@@ -14,13 +14,20 @@ from typing import Any
 import numpy as np
 
 from imuposture._blocks import FloatArray, HeadingBlock, OrientationBlock, PairBlock
-from imuposture._errors import ConfigError
+from imuposture._checks import fitting, flags_of, floats, number, refuse_nonsense
+from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import heading as _ext
 
 __all__ = ["Heading", "HeadingSettings", "HeadingState", "SmoothedHeading"]
 
 STEP_S = 0.5
 NO_STEPS = np.empty((0, _ext.PairFilter.step_members()))
+INPUTS = (
+    *("upper.quat", "lower.quat", "upper gyr", "lower gyr", "smooth"),
+    *("upper acc", "lower acc", "upper.bias", "lower.bias"),
+)
+FURTHEST = 100.0  # rad; an angle beyond this is one in degrees
+LEAST, MOST = 1e-9, 1e6  # of any setting; beyond, squares of it say nothing and their quotients are not numbers
 
 
 class HeadingState(enum.IntEnum):
@@ -146,8 +153,8 @@ class HeadingSettings:
     def __post_init__(self) -> None:
         for member in fields(self):
             value = getattr(self, member.name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < np.inf:
-                raise ConfigError(f"{member.name} must be more than 0 and finite, got {value!r}")
+            if not isinstance(value, int | float) or isinstance(value, bool) or not LEAST < value < MOST:
+                raise ConfigError(f"{member.name} must be more than 0 and less than {MOST:g}, got {value!r}")
 
 
 class Heading:
@@ -172,7 +179,9 @@ class Heading:
     Raises
     ------
     ConfigError
-        If the rate is not positive.
+        If the rate is not positive, or another number makes no sense.
+    SignalError
+        If ``bias`` is not six rates.
     """
 
     def __init__(
@@ -185,15 +194,21 @@ class Heading:
         facing_sd: float = 0.1,
         neutral_sd: float = 0.0,
     ) -> None:
-        if not 0 < rate_hz < np.inf:
-            raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
-        self._stances = tuple(stances)
+        rate, facing, neutral = number(rate_hz), number(facing_sd), number(neutral_sd)
+        if not 0 < rate < MOST:
+            raise ConfigError(f"rate must be more than 0 and less than {MOST:g} Hz, got {rate_hz!r}")
+        if not (0 <= facing <= np.pi and 0 <= neutral <= np.pi):
+            given = f"{facing_sd!r} and {neutral_sd!r}"
+            raise ConfigError(f"facing_sd and neutral_sd must lie between 0 and pi rad, got {given}")
+        self._stances = _spans(stances)
         settings = settings or HeadingSettings()
-        self._step_rows = max(1, round(STEP_S * rate_hz))
+        self._step_rows = max(1, round(STEP_S * rate))
         if bias is None:
             settings = replace(settings, bias_sd_dps=max(settings.bias_sd_dps, settings.bias_unknown_dps))
-        told = facing_sd, neutral_sd, float(len(stances)), float(bias is not None)
-        self._filter = _ext.PairFilter(_members(settings, rate_hz, told), np.zeros(6) if bias is None else bias)
+        first = np.zeros(6) if bias is None else floats("bias", bias, (6,))
+        refuse_nonsense({"bias": first[None, :]}, np.zeros(1, np.bool_))
+        told = facing, neutral, float(len(self._stances)), float(bias is not None)
+        self._filter = _ext.PairFilter(_members(settings, rate, told), first)
 
     def push(
         self,
@@ -224,6 +239,12 @@ class Heading:
         -------
         HeadingBlock
             NaN and an infinite standard deviation where a sensor has no row.
+
+        Raises
+        ------
+        SignalError
+            If an array is of another shape or type, or a row that is no gap holds NaN or infinity. The filter has not
+            moved then.
         """
         return self._push(pair, smooth, upper, lower, NO_STEPS, magnetic=magnetic, hidden=hidden)[0]
 
@@ -239,31 +260,22 @@ class Heading:
         hidden: FloatArray | None,
     ) -> tuple[HeadingBlock, int]:
         """Run the filter; with room in ``steps``, tell how many it completed."""
-        rows = len(pair)
+        rows = len(floats("time_s", pair.time_s, (None,)))
+        worn = (pair.upper.gyr, pair.lower.gyr, smooth, pair.upper.acc, pair.lower.acc)
+        inputs = fitting(rows, b"443363333", INPUTS, (upper.quat, lower.quat, *worn, upper.bias, lower.bias))
+        refuse_nonsense(dict(zip(INPUTS, inputs, strict=True)), np.isnan(inputs[0][:, 0] + inputs[1][:, 0]))
+        rests = (flags_of(name, rest, rows) for name, rest in (("upper.rest", upper.rest), ("lower.rest", lower.rest)))
+        north = np.full(rows, np.nan) if magnetic is None else floats("magnetic", magnetic, (rows,))
+        if (np.abs(north) > FURTHEST).any():
+            raise SignalError(f"magnetic must lie within {FURTHEST:g} rad, or be NaN where the field is not trusted")
+        unsure = np.empty(0) if hidden is None else floats("hidden", hidden, (rows,))
+        if not (unsure >= 0).all():
+            raise SignalError("hidden must be 0 rad^2 or more in every row")
         delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
         stance = np.zeros(rows, np.uint8)
         for start, end in self._stances:
             stance[(pair.time_s >= start) & (pair.time_s < end)] = 1
-        count = self._filter.push(
-            upper.quat,
-            lower.quat,
-            np.ascontiguousarray(pair.upper.gyr),
-            np.ascontiguousarray(pair.lower.gyr),
-            smooth,
-            np.ascontiguousarray(pair.upper.acc),
-            np.ascontiguousarray(pair.lower.acc),
-            upper.bias,
-            lower.bias,
-            upper.rest.view(np.uint8),
-            lower.rest.view(np.uint8),
-            np.full(rows, np.nan) if magnetic is None else magnetic,
-            stance,
-            np.empty(0) if hidden is None else hidden,
-            delta,
-            sd,
-            state,
-            steps,
-        )
+        count = self._filter.push(*inputs, *rests, north, stance, unsure, delta, sd, state, steps)
         return HeadingBlock(delta, sd, state), count
 
     def states(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -315,6 +327,16 @@ class SmoothedHeading(Heading):
         _ext.smoothed(steps, results)
         _ext.correct(steps, results, self._step_rows, delta, sd)
         return HeadingBlock(delta, sd, np.concatenate([block.state for block in blocks]))
+
+
+def _spans(stances: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    try:
+        spans = tuple((number(start), number(end)) for start, end in stances)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"stances must be pairs of times in s, got {stances!r}") from error
+    if not np.isfinite(np.array(spans)).all():
+        raise ConfigError(f"stances must be pairs of times in s, got {stances!r}")
+    return spans
 
 
 def _members(settings: HeadingSettings, rate_hz: float, told: tuple[float, ...]) -> FloatArray:
