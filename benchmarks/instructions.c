@@ -95,13 +95,15 @@ static int relate(int rows)
     int failed = oriented();
     pf_start(&filter, &settings, bias);
     for (int row = 0; row < rows; ++row) {
-        const double *quat[2], *gyr[2], *biases[2];
+        const double *quat[2], *gyr[2], *acc[2], *biases[2];
+        const unsigned char rest[2] = {signals[0].rest[row], signals[1].rest[row]};
         for (int i = 0; i < 2; ++i) {
             quat[i] = signals[i].quat + 4 * row;
             gyr[i] = signals[i].gyr + 3 * row;
+            acc[i] = signals[i].acc + 3 * row;
             biases[i] = signals[i].bias + 3 * row;
         }
-        pf_row(&filter, &settings, quat, gyr, gyr, biases, NAN, row < 6 * RATE);
+        pf_row(&filter, &settings, quat, gyr, gyr, acc, biases, rest, NAN, row < 6 * RATE);
     }
     return failed;
 }

@@ -264,7 +264,7 @@ class Heading:
         worn = (pair.upper.gyr, pair.lower.gyr, smooth, pair.upper.acc, pair.lower.acc)
         inputs = fitting(rows, b"443363333", INPUTS, (upper.quat, lower.quat, *worn, upper.bias, lower.bias))
         refuse_nonsense(dict(zip(INPUTS, inputs, strict=True)), np.isnan(inputs[0][:, 0] + inputs[1][:, 0]))
-        rests = (flags_of(name, rest, rows) for name, rest in (("upper.rest", upper.rest), ("lower.rest", lower.rest)))
+        rests = flags_of("upper.rest", upper.rest, rows), flags_of("lower.rest", lower.rest, rows)
         north = np.full(rows, np.nan) if magnetic is None else floats("magnetic", magnetic, (rows,))
         if (np.abs(north) > FURTHEST).any():
             raise SignalError(f"magnetic must lie within {FURTHEST:g} rad, or be NaN where the field is not trusted")

@@ -127,11 +127,12 @@ def long_loops():
     section, state = np.zeros(5), np.zeros((7, 2))
     filtering.butterworth(3.0, RATE, section)
     fusion = Fusion(RATE)
-    rows = SensorRows(np.add(gyr, [0.0, 0.0, 9.81]), gyr, None, flags)
-    pair = heading.PairFilter(np.append(_members(HeadingSettings(), RATE), 0.1), np.zeros(6))
-    related = (quat, quat, gyr, gyr, six, gyr, gyr, one, flags, np.empty(n), np.empty(n), np.empty(n, np.uint8))
+    sensor = SensorRows(np.add(gyr, [0.0, 0.0, 9.81]), gyr, None, flags)
+    pair = heading.PairFilter(_members(HeadingSettings(), RATE, (0.1, 0.03, 1.0, 1.0)), np.zeros(6))
+    rows = quat, quat, gyr, gyr, six, gyr, gyr, gyr, gyr, flags, flags, one, flags, np.empty(0)
+    related = (*rows, np.empty(n), np.empty(n), np.empty(n, np.uint8), np.empty((0, heading.PairFilter.step_members())))
     return {
-        "fusion": lambda: fusion.push(rows),
+        "fusion": lambda: fusion.push(sensor),
         "filtering": lambda: filtering.advance(section, six, flags, state, out),
         "heading": lambda: pair.push(*related),
     }
