@@ -219,6 +219,7 @@ class PostureBlock:
     lower_side_sd_deg: FloatArray
     trunk_inclination_deg: FloatArray
     quality: FlagArray
+    heading_state: FlagArray  # `imuposture.heading.HeadingState`
 
     def __len__(self) -> int:
         return len(self.time_s)

@@ -25,7 +25,9 @@ LIMIT = _ext.LIMIT  # no sensor reaches it in SI units; beyond, squares and sums
 PLAIN = {np.ndarray}
 FLOAT, FLAG = np.dtype(np.float64), np.dtype(np.uint8)
 COLUMNS = tuple(one.name for one in fields(PostureBlock))
-COLUMN_KINDS = b"".join({"upper_q": b"4", "lower_q": b"4", "quality": b"f"}.get(name, b"1") for name in COLUMNS)
+COLUMN_KINDS = b"".join(
+    {"upper_q": b"4", "lower_q": b"4", "quality": b"f", "heading_state": b"f"}.get(name, b"1") for name in COLUMNS
+)
 columns_of = attrgetter(*COLUMNS)
 
 

@@ -109,4 +109,4 @@ class Kinematics:
         angles = np.empty((len(ANGLES), rows))
         _ext.posture(upper_q, lower_q, delta, sd, self._spread, angles, WIDE)
         columns = dict(zip(ANGLES, angles, strict=True))
-        return PostureBlock(time_s, upper_q, lower_q, quality=quality, **columns)
+        return PostureBlock(time_s, upper_q, lower_q, quality=quality, heading_state=heading.state, **columns)

@@ -57,7 +57,9 @@ def oriented(**changed):
 def posture(**changed):
     columns = {one.name: good(1, i) for i, one in enumerate(fields(PostureBlock))}
     quats = {"upper_q": unit_quats(1), "lower_q": unit_quats(2)}
-    return PostureBlock(**(columns | quats | {"time_s": TIME, "quality": NO_FLAGS} | changed))
+    return PostureBlock(
+        **(columns | quats | {"time_s": TIME, "quality": NO_FLAGS, "heading_state": NO_FLAGS} | changed)
+    )
 
 
 def streams(**changed):
