@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 
 # Named, not globbed: a file missing from the sdist must fail the build, not give a wheel without a core.
 # Value: C files linked into the module, then the headers and .pxd it includes.
-KERNELS = [f"ext/fusion_{part}.c" for part in ("avx2", "avx512", "levels", "scalar", "sse2", "tuning")]
+KERNELS = [f"ext/fusion_{part}.c" for part in ("avx2", "avx2_pair", "avx512", "levels", "scalar", "sse2", "tuning")]
 STEP = [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes", "_run", "_step")]
 MODULES = {
     "alignment": ([], []),
@@ -40,6 +40,9 @@ ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED") and not DEBUG
 # -ffp-contract=off and no SLP vectoriser: gcc's SLP pass emits fused multiply-adds in spite of the former, and
 # the rows must have the same bits on every machine. Never -ffast-math (NaN marks gaps), never -march=native.
 GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-tree-slp-vectorize", "-fno-math-errno", "-fno-trapping-math"]
+# The step of a filter is one long chain of instructions: those that nobody waits for should stand where others wait.
+LONG_CHAINS = {"fusion", "smoothing"}
+SCHEDULING = [] if sys.platform == "win32" else ["-fschedule-insns", "-fsched-pressure"]
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else GNU_FLAGS
 # A read beyond an array, or what C leaves undefined, ends the interpreter and says where (.ci/sanitize). Casts of NaN
 # and of huge numbers to integers are undefined too, but no part of "undefined".
@@ -57,7 +60,7 @@ setup(
                 # depends= also carries the .pyx and headers into the sdist, where cythonize has swapped sources for C
                 depends=[f"ext/{name}.pyx", *sources, *headers],
                 include_dirs=["ext"],
-                extra_compile_args=[*FLAGS, *SANITIZERS, *SLOWER],
+                extra_compile_args=[*FLAGS, *SCHEDULING * (name in LONG_CHAINS), *SANITIZERS, *SLOWER],
                 extra_link_args=SANITIZERS,
                 define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
                 py_limited_api=ABI3,

@@ -28,18 +28,18 @@ typedef struct {
 
 /* What the kernels read: all that is constant while the filter runs. */
 typedef struct {
-    double period, rate, half_period, quarter_period_squared; /* s, Hz, s, s^2 */
-    double half_delay;                                        /* s */
+    double period, rate, half_period; /* s, Hz, s */
+    double delay;                     /* rows */
     FusionLowPass acc_low_pass, rest_low_pass, field_low_pass;
 
     double rest_gyr_squared, rest_acc_squared, rest_min_time; /* rad^2/s^2, m^2/s^4, s */
 
     double bias_limit;                                  /* rad/s */
     double turn_invariant;                              /* 0 or 1 */
-    double bias_variance_start, bias_variance_growth;   /* rad^2/s^2, and the same a row */
-    double weight_motion, weight_vertical, weight_rest; /* W of the Kalman update, rad^2/s^2 */
+    double bias_variance_start, bias_variance_growth;   /* in W of the Kalman update in motion, and the same a row */
+    double trust_vertical, trust_rest;                  /* that W by those about the vertical and at rest */
 
-    double heading_gain, heading_tau, turn_time_squared;          /* 1, s, s^2 */
+    double heading_gain, heading_tau, turn_time_squared;          /* 1, s, in (half a period)^2 */
     double field_gain, field_norm_tolerance, field_dip_tolerance; /* 1, 1, rad */
     double field_undisturbed_time, field_new_time, field_first_time, field_reject_time; /* s */
     double field_standing_time;                                                         /* s */
@@ -81,6 +81,6 @@ int fusion_level_available(int level); /* by this build and this processor */
 FusionKernel fusion_kernel(int level, int streams, int *lanes);
 
 /* One a file, NULL where the compiler or the architecture lacks it. */
-extern const FusionKernel fusion_scalar, fusion_sse2, fusion_avx2, fusion_avx512;
+extern const FusionKernel fusion_scalar, fusion_sse2, fusion_avx2_pair, fusion_avx2, fusion_avx512;
 
 #endif

@@ -20,18 +20,11 @@ INLINE void multiply_symmetric(const Lane s[6], const Lane v[3], Lane out[3])
     out[2] = s[2] * v[0] + s[4] * v[1] + s[5] * v[2];
 }
 
-/* How a covariance p looks through the matrix r: the rows of p r' and the symmetric r p r'. */
-INLINE void look_through(const Lane p[6], const Lane r[9], Lane cross[3][3], Lane s[6])
+/* m v for a matrix m, kept row after row. */
+INLINE void transform(const Lane m[9], const Lane v[3], Lane out[3])
 {
-    Lane seen[3][3]; /* the rows of r p */
-    for (int i = 0; i < 3; ++i) {
-        multiply_symmetric(p, r + 3 * i, seen[i]);
-        for (int j = 0; j < 3; ++j)
-            cross[j][i] = seen[i][j];
-    }
-    s[0] = dot(seen[0], r), s[1] = dot(seen[0], r + 3), s[2] = dot(seen[0], r + 6);
-    s[3] = dot(seen[1], r + 3), s[4] = dot(seen[1], r + 6);
-    s[5] = dot(seen[2], r + 6);
+    for (int i = 0; i < 3; ++i)
+        out[i] = dot(m + 3 * i, v);
 }
 
 /* The cofactors of a symmetric matrix; returns its determinant. The inverse is their quotient. */
@@ -44,6 +37,14 @@ INLINE Lane cofactors(const Lane s[6], Lane out[6])
     out[4] = s[1] * s[2] - s[0] * s[4];
     out[5] = s[0] * s[3] - s[1] * s[1];
     return s[0] * out[0] + s[1] * out[1] + s[2] * out[2];
+}
+
+/* The inverse of a symmetric matrix. */
+INLINE void invert_symmetric(const Lane s[6], Lane out[6])
+{
+    Lane by_determinant = 1.0 / cofactors(s, out);
+    for (int i = 0; i < 6; ++i)
+        out[i] *= by_determinant;
 }
 
 /* The quaternion product p q; `out` may be p or q. */
@@ -86,27 +87,29 @@ INLINE void renormalise(Lane q[4])
 /* q v q*, as v + 2 w (u x v) + 2 u x (u x v) with u the vector part. */
 INLINE void rotate(const Lane q[4], const Lane v[3], Lane out[3])
 {
-    Lane x = 2.0 * (q[2] * v[2] - q[3] * v[1]);
-    Lane y = 2.0 * (q[3] * v[0] - q[1] * v[2]);
-    Lane z = 2.0 * (q[1] * v[1] - q[2] * v[0]);
+    Lane twice[3] = {v[0] + v[0], v[1] + v[1], v[2] + v[2]};
+    Lane x = q[2] * twice[2] - q[3] * twice[1];
+    Lane y = q[3] * twice[0] - q[1] * twice[2];
+    Lane z = q[1] * twice[1] - q[2] * twice[0];
     out[0] = v[0] + q[0] * x + (q[2] * z - q[3] * y);
     out[1] = v[1] + q[0] * y + (q[3] * x - q[1] * z);
     out[2] = v[2] + q[0] * z + (q[1] * y - q[2] * x);
 }
 
-/* The rotation matrix of q, row after row. */
-INLINE void matrix(const Lane q[4], Lane out[9])
+/* `size` times the rotation matrix of q, row after row. */
+INLINE void matrix(const Lane q[4], double size, Lane out[9])
 {
     Lane w = q[0], x = q[1], y = q[2], z = q[3];
-    out[0] = 1.0 - 2.0 * (y * y + z * z);
-    out[1] = 2.0 * (x * y - w * z);
-    out[2] = 2.0 * (w * y + x * z);
-    out[3] = 2.0 * (w * z + x * y);
-    out[4] = 1.0 - 2.0 * (x * x + z * z);
-    out[5] = 2.0 * (y * z - w * x);
-    out[6] = 2.0 * (x * z - w * y);
-    out[7] = 2.0 * (w * x + y * z);
-    out[8] = 1.0 - 2.0 * (x * x + y * y);
+    Lane x2 = 2.0 * size * x, y2 = 2.0 * size * y, z2 = 2.0 * size * z;
+    out[0] = size - (y * y2 + z * z2);
+    out[1] = x * y2 - w * z2;
+    out[2] = w * y2 + x * z2;
+    out[3] = w * z2 + x * y2;
+    out[4] = size - (x * x2 + z * z2);
+    out[5] = y * z2 - w * x2;
+    out[6] = x * z2 - w * y2;
+    out[7] = w * x2 + y * z2;
+    out[8] = size - (x * x2 + y * y2);
 }
 
 /* cos(a) and sin(a) / a from a^2, for |a| up to pi / 2: the power series to 5e-15, in pairs of terms and pairs of

@@ -59,10 +59,9 @@ INLINE void judge_candidate(State *state, const FusionTuning *tuning, const Lane
 
 /* How much a row in a turn is worth, 1 at rest: a magnetometer answers later than a gyroscope, by a time nobody states,
  * and points behind by the angle turned meanwhile. A weight 1 / (1 + square of the error / square of what is usual). */
-INLINE Lane promptness(const State *state, const FusionTuning *tuning, const Lane gyr[3])
+INLINE Lane promptness(const FusionTuning *tuning, const Lane half[3])
 {
-    Lane rate[3] = {gyr[0] - state->bias[0], gyr[1] - state->bias[1], gyr[2] - state->bias[2]};
-    return 1.0 / (1.0 + tuning->turn_time_squared * dot(rate, rate));
+    return 1.0 / (1.0 + tuning->turn_time_squared * dot(half, half));
 }
 
 /* The share of the disagreement to take over: none while a disturbance is short, less while it lasts, and at the
@@ -99,29 +98,29 @@ INLINE Lane wrapped(Lane angle)
 }
 
 /* One row: magnetometer in, heading moved on. `quat` is S -> E without magnetometer. */
-INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane gyr[3], const Lane mag[3],
-                       const Lane still[3], const Lane quat[4], int settled)
+INLINE void turn_north(State *state, const FusionTuning *tuning, const Lane mag[3], const Lane still[3],
+                       const Lane half[3], const Lane quat[4], int settled)
 {
     Lane earth[3], field[2];
     if (!settled)
         state->field_rows += 1.0;
     rotate(quat, mag, earth);
     Lane level_squared = earth[0] * earth[0] + earth[1] * earth[1];
-    field[0] = root(dot(mag, mag)); /* no need to wait for the rotation */
-    field[1] = -arctangent(earth[2], root(level_squared));
+    field[0] = tuning->field_low_pass.b0 * root(dot(mag, mag)); /* no need to wait for the rotation */
+    field[1] = -tuning->field_low_pass.b0 * arctangent(earth[2], root(level_squared));
     smooth(&tuning->field_low_pass, state->field, field, 2, state->field_rows, settled);
     Mask same = alike(tuning, field, state->candidate);
     judge_field(state, tuning, field, same);
     judge_candidate(state, tuning, field, same, still);
 
     Lane off = wrapped(arctangent(earth[0], earth[1]) - state->delta);
-    Lane gain = heading_gain(state, tuning, promptness(state, tuning, gyr), settled);
+    Lane gain = heading_gain(state, tuning, promptness(tuning, half), settled);
     state->delta = wrapped(state->delta + gain * off);
 }
 
 /* The same, but a row without a measurement changes nothing. */
-INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane gyr[3], const Lane mag[3],
-                         const Lane still[3], const Lane quat[4], int settled)
+INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane mag[3], const Lane still[3],
+                         const Lane half[3], const Lane quat[4], int settled)
 {
     State before;
     Lane squared = dot(mag, mag);
@@ -129,7 +128,7 @@ INLINE void step_heading(State *state, const FusionTuning *tuning, const Lane gy
     int partial = !all(there);
     if (partial)
         before = *state;
-    turn_north(state, tuning, gyr, mag, still, quat, settled);
+    turn_north(state, tuning, mag, still, half, quat, settled);
     if (partial)
         keep(state, &before, there);
 }

@@ -3,8 +3,8 @@
 
 static const FusionKernel *const kernels[FUSION_LEVELS][4] = {
     [FUSION_BASELINE] = {&fusion_scalar, &fusion_sse2},
-    [FUSION_AVX2] = {&fusion_scalar, &fusion_sse2, &fusion_avx2},
-    [FUSION_AVX512] = {&fusion_scalar, &fusion_sse2, &fusion_avx2, &fusion_avx512},
+    [FUSION_AVX2] = {&fusion_scalar, &fusion_avx2_pair, &fusion_avx2},
+    [FUSION_AVX512] = {&fusion_scalar, &fusion_avx2_pair, &fusion_avx2, &fusion_avx512},
 };
 
 int fusion_level_available(int level)

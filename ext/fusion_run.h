@@ -59,26 +59,26 @@ INLINE void scatter_flag(Lane value, double from, unsigned char *const *target, 
 
 INLINE void one_row(State *state, const FusionTuning *tuning, const Rows *rows, ptrdiff_t row, int magnetic, int settled)
 {
-    Lane gyr[3], acc[3], still[3], quat[4];
+    Lane gyr[3], acc[3], still[3], half[3], quat[4];
     gather(rows->gyr, row, 3, gyr);
     gather(rows->acc, row, 3, acc);
-    step(state, tuning, gyr, acc, still, quat, settled);
+    step(state, tuning, gyr, acc, still, half, quat, settled);
     scatter(state->bias, rows->bias, row, 3);
     scatter_flag(state->rest_time, tuning->rest_min_time, rows->rest, row);
     Lane mag[3], north[4], cosine, sine;
     if (magnetic) {
         gather(rows->mag, row, 3, mag);
-        step_heading(state, tuning, gyr, mag, still, quat, settled);
+        step_heading(state, tuning, mag, still, half, quat, settled);
     }
-    if (tuning->half_delay != 0.0)
-        look_ahead(state, tuning, gyr, quat);
+    if (tuning->delay != 0.0)
+        look_ahead(tuning, half, quat);
     if (!magnetic) {
         scatter_quat(quat, rows->quat, row);
         return;
     }
-    Lane half = 0.5 * state->delta;
-    quarter_circle(half * half, &cosine, &sine);
-    multiply_upright(cosine, half * sine, quat, north);
+    Lane facing = 0.5 * state->delta;
+    quarter_circle(facing * facing, &cosine, &sine);
+    multiply_upright(cosine, facing * sine, quat, north);
     scatter_quat(north, rows->quat, row);
     scatter_quat(quat, rows->inertial, row);
     scatter(&state->delta, rows->delta, row, 1);

@@ -25,7 +25,7 @@ typedef struct {
     Lane strapdown[4];   /* S -> I */
     Lane inclination[4]; /* I -> E */
     Lane bias[3];        /* of the gyroscope, rad/s, S */
-    Lane variance[6];    /* of the bias: xx xy xz yy yz zz */
+    Lane variance[6];    /* of the bias, in W of the Kalman update in motion: xx xy xz yy yz zz */
     Lane delta;          /* heading the magnetometer adds, rad: E -> x east, y north */
     Lane start_gain;     /* 1/N for the N-th row of the first seconds, then 0 */
     Lane disturbed;      /* 1: the magnetic field cannot be trusted */
@@ -45,10 +45,10 @@ typedef struct {
     Section field[2];      /* norm and dip */
 } State;
 
-/* One row of a settled low-pass (direct form II transposed, second-order Butterworth). */
-INLINE Lane filtered(const FusionLowPass *design, Section *section, Lane x)
+/* One row of a settled low-pass (direct form II transposed, second-order Butterworth). It comes times b0, because what
+ * is rotated is cheaper to scale before. */
+INLINE Lane filtered(const FusionLowPass *design, Section *section, Lane scaled)
 {
-    Lane scaled = design->b0 * x;
     Lane y = scaled + section->first;
     section->first = (scaled + scaled) - design->a1 * y + section->second;
     section->second = scaled - design->a2 * y;
@@ -57,23 +57,23 @@ INLINE Lane filtered(const FusionLowPass *design, Section *section, Lane x)
 
 /* One row of a low-pass that may be young. While `seen` rows are too few its output is their mean; then it starts
  * from the steady state of that mean, so that it need not climb from zero. */
-INLINE Lane settling(const FusionLowPass *design, Section *section, Lane x, Lane seen)
+INLINE Lane settling(const FusionLowPass *design, Section *section, Lane scaled, Lane seen)
 {
     Section young = *section, grown = *section;
-    Lane sum = young.first + x;
+    Lane sum = young.first + scaled / design->b0;
     Lane mean = sum / seen;
     Mask full = seen >= fill(design->settle);
     young.first = choose(full, mean * (1.0 - design->b0), sum);
     young.second = choose(full, mean * (design->b0 - design->a2), fill(0.0));
 
-    Lane y = filtered(design, &grown, x);
+    Lane y = filtered(design, &grown, scaled);
     Mask early = seen <= fill(design->settle);
     section->first = choose(early, young.first, grown.first);
     section->second = choose(early, young.second, grown.second);
     return choose(early, mean, y);
 }
 
-/* Replace x by its low-pass. `seen` counts this row; `settled` is a constant wherever this is inlined. */
+/* Replace x, times b0, by its low-pass. `seen` counts this row; `settled` is a constant wherever this is inlined. */
 INLINE void smooth(const FusionLowPass *design, Section *section, Lane *x, int channels, Lane seen, int settled)
 {
     for (int i = 0; i < channels; ++i)
@@ -84,7 +84,7 @@ INLINE void smooth(const FusionLowPass *design, Section *section, Lane *x, int c
 INLINE void watch_gyr(State *state, const FusionTuning *tuning, const Lane gyr[3], Lane still[3], int settled)
 {
     for (int i = 0; i < 3; ++i)
-        still[i] = gyr[i];
+        still[i] = tuning->rest_low_pass.b0 * gyr[i];
     smooth(&tuning->rest_low_pass, state->still_gyr, still, 3, state->gyr_rows, settled);
 
     Lane away[3] = {gyr[0] - still[0], gyr[1] - still[1], gyr[2] - still[2]};
@@ -97,7 +97,9 @@ INLINE void watch_gyr(State *state, const FusionTuning *tuning, const Lane gyr[3
 /* Rest, second half: an accelerometer near its own low-pass. */
 INLINE void watch_acc(State *state, const FusionTuning *tuning, const Lane acc[3], int settled)
 {
-    Lane still[3] = {acc[0], acc[1], acc[2]};
+    Lane still[3];
+    for (int i = 0; i < 3; ++i)
+        still[i] = tuning->rest_low_pass.b0 * acc[i];
     smooth(&tuning->rest_low_pass, state->still_acc, still, 3, state->acc_rows, settled);
 
     Lane away[3] = {acc[0] - still[0], acc[1] - still[1], acc[2] - still[2]};
@@ -110,54 +112,89 @@ INLINE Mask at_rest(const State *state, const FusionTuning *tuning)
     return state->rest_time >= fill(tuning->rest_min_time);
 }
 
-/* Turn S -> I on by one period at the unbiased rate: q <- q * exp(rate * period / 2). */
-INLINE void strapdown(State *state, const FusionTuning *tuning, const Lane gyr[3])
+/* q <- q * exp(half), where half is half a turn, rad. */
+INLINE void turn_on(const Lane half[3], Lane q[4])
 {
-    Lane rate[3] = {gyr[0] - state->bias[0], gyr[1] - state->bias[1], gyr[2] - state->bias[2]};
-    Lane half_squared = dot(rate, rate) * tuning->quarter_period_squared;
     Lane cosine, sine_by_angle;
-    half_angle(half_squared, &cosine, &sine_by_angle);
-
-    Lane along = sine_by_angle * tuning->half_period;
-    Lane turn[4] = {cosine, along * rate[0], along * rate[1], along * rate[2]};
-    renormalise(state->strapdown); /* before the turn and not after it: nobody has to wait for this */
-    multiply(state->strapdown, turn, state->strapdown);
+    half_angle(dot(half, half), &cosine, &sine_by_angle);
+    Lane turn[4] = {cosine, sine_by_angle * half[0], sine_by_angle * half[1], sine_by_angle * half[2]};
+    multiply(q, turn, q);
 }
 
-/* Turn I -> E by the shortest rotation that brings the averaged specific force upright, and give S -> E.
- * With a = (x, y, z) of length n that is the quaternion (n + z, y, -x, 0) / sqrt(2 n (n + z)).
- * `wrong` is the horizontal part of a / n before the turn. */
-INLINE void incline(State *state, const FusionTuning *tuning, const Lane acc[3], Lane quat[4], Lane wrong[2],
-                    int settled)
+/* Turn S -> I on by one period at the unbiased rate; `half` is half of that turn. */
+INLINE void strapdown(State *state, const FusionTuning *tuning, const Lane gyr[3], Lane half[3])
 {
-    Lane average[3], up[3];
-    rotate(state->strapdown, acc, average);
-    smooth(&tuning->acc_low_pass, state->gravity, average, 3, state->acc_rows, settled);
-    rotate(state->inclination, average, up);
+    for (int i = 0; i < 3; ++i)
+        half[i] = tuning->half_period * (gyr[i] - state->bias[i]);
+    renormalise(state->strapdown); /* before the turn and not after it: nobody has to wait for this */
+    turn_on(half, state->strapdown);
+}
 
-    up[2] += 1e-150; /* no number that matters notices; an average of exactly nothing counts as upright, not as 0/0 */
-    Lane length = root(dot(up, up));
-    Lane sum = length + up[2];
+/* The shortest turn that brings a = (x, y, z), of length n, upright: the quaternion (n + z, y, -x, 0) over
+ * sqrt(2 n (n + z)). `wrong` is the horizontal part of a / n. */
+typedef struct {
+    Lane w, x, y, wrong[2];
+} Levelling;
+
+/* The long way, for any a. */
+INLINE Levelling level_far(const Lane a[3])
+{
+    Lane z = a[2] + 1e-150; /* no number that matters notices; an average of nothing counts as upright, not as 0/0 */
+    Lane length = root(a[0] * a[0] + a[1] * a[1] + z * z);
+    Lane sum = length + z;
     Mask defined = sum > 2e-12 * length; /* else upside down: any horizontal axis is as short */
     sum = choose(defined, sum, 2.0 * length);
     Lane scale = 1.0 / root(2.0 * length * sum);
     Lane by_length = 2.0 * sum * (scale * scale); /* = 1 / length */
-
-    Lane w = choose(defined, sum * scale, fill(0.0));
-    Lane x = choose(defined, up[1] * scale, fill(1.0));
-    Lane y = choose(defined, -up[0] * scale, fill(0.0));
-    renormalise(state->inclination);
-    multiply(state->inclination, state->strapdown, quat);
-    multiply_level(w, x, y, state->inclination);
-    multiply_level(w, x, y, quat);
-    wrong[0] = up[0] * by_length;
-    wrong[1] = up[1] * by_length;
+    return (Levelling){choose(defined, sum * scale, fill(0.0)), choose(defined, a[1] * scale, fill(1.0)),
+                       choose(defined, -a[0] * scale, fill(0.0)), {a[0] * by_length, a[1] * by_length}};
 }
 
-/* What the bias filter compares: `error` is measured minus expected, rad/s, `by` the matrix bias -> measured, and
- * `weight` how little the measurement counts. */
+/* From row to row a leaves the vertical by less than half a degree. There power series in t = (x^2 + y^2) / z^2 are
+ * exact to 3e-17, and wait for one division instead of that and two roots; beyond, lane by lane, the long way. */
+INLINE Levelling level_out(const Lane a[3])
+{
+    Lane by_z = 1.0 / a[2], x = a[0] * by_z, y = a[1] * by_z;
+    Lane t = (a[0] * a[0] + a[1] * a[1]) * (by_z * by_z), t2 = t * t;
+    Lane cosine = (1.0 - t * (1.0 / 8.0)) + t2 * (11.0 / 128.0 - t * (69.0 / 1024.0));
+    Lane sine = (0.5 - t * (3.0 / 16.0)) + t2 * (31.0 / 256.0 - t * (187.0 / 2048.0)); /* both of half the angle */
+    Lane whole = (1.0 - t * (1.0 / 2.0)) + t2 * (3.0 / 8.0 - t * (5.0 / 16.0));
+    Levelling turn = {cosine, y * sine, -x * sine, {x * whole, y * whole}};
+    Mask near = (t < fill(1e-4)) & (a[2] > fill(0.0));
+    if (!all(near)) {
+        Levelling far = level_far(a);
+        turn.w = choose(near, turn.w, far.w);
+        turn.x = choose(near, turn.x, far.x), turn.y = choose(near, turn.y, far.y);
+        turn.wrong[0] = choose(near, turn.wrong[0], far.wrong[0]);
+        turn.wrong[1] = choose(near, turn.wrong[1], far.wrong[1]);
+    }
+    return turn;
+}
+
+/* Turn I -> E so that the averaged specific force is upright, and give S -> E. `wrong` is how far it was not. What does
+ * not depend on this row's turn stands before what does. */
+INLINE void incline(State *state, const FusionTuning *tuning, const Lane acc[3], Lane quat[4], Lane wrong[2],
+                    int settled)
+{
+    Lane average[3], up[3], inclination[9];
+    renormalise(state->inclination);
+    matrix(state->inclination, 1.0, inclination);
+    for (int i = 0; i < 3; ++i)
+        average[i] = tuning->acc_low_pass.b0 * acc[i];
+    rotate(state->strapdown, average, average);
+    smooth(&tuning->acc_low_pass, state->gravity, average, 3, state->acc_rows, settled);
+    transform(inclination, average, up);
+    multiply(state->inclination, state->strapdown, quat);
+
+    Levelling turn = level_out(up);
+    multiply_level(turn.w, turn.x, turn.y, quat);
+    multiply_level(turn.w, turn.x, turn.y, state->inclination);
+    wrong[0] = turn.wrong[0], wrong[1] = turn.wrong[1];
+}
+
+/* What the bias filter compares: `error` is measured minus expected, rad/s, and `by` the matrix bias -> measured. */
 typedef struct {
-    Lane error[3], by[9], weight[3];
+    Lane error[3], by[9];
 } Innovation;
 
 /* In motion a bias shows as the rate at which the inclination has to be corrected, seen in E through the rotation,
@@ -166,7 +203,7 @@ INLINE void innovate(State *state, const FusionTuning *tuning, const Lane quat[4
                      Innovation *in, int settled)
 {
     Lane *by = in->by, *bias = state->bias;
-    matrix(quat, by);
+    matrix(quat, tuning->acc_low_pass.b0, by);
     Lane horizontal[2] = {dot(by, bias), dot(by + 3, bias)};
     smooth(&tuning->acc_low_pass, state->rotation, by, 9, state->acc_rows, settled);
     smooth(&tuning->acc_low_pass, state->earth_bias, horizontal, 2, state->acc_rows, settled);
@@ -174,32 +211,17 @@ INLINE void innovate(State *state, const FusionTuning *tuning, const Lane quat[4
     in->error[0] = horizontal[0] - wrong[1] * tuning->rate - dot(by, bias);
     in->error[1] = horizontal[1] + wrong[0] * tuning->rate - dot(by + 3, bias);
     in->error[2] = -dot(by + 6, bias);
-    in->weight[0] = in->weight[1] = fill(tuning->weight_motion);
-    in->weight[2] = fill(tuning->weight_vertical);
-}
-
-/* At rest the gyroscope's low-pass is the bias. */
-INLINE void innovate_at_rest(const State *state, const FusionTuning *tuning, const Lane still[3], Innovation *in)
-{
-    Mask rest = at_rest(state, tuning);
-    for (int i = 0; i < 3; ++i) {
-        in->error[i] = choose(rest, still[i] - state->bias[i], in->error[i]);
-        in->weight[i] = choose(rest, fill(tuning->weight_rest), in->weight[i]);
-        for (int j = 0; j < 3; ++j)
-            in->by[3 * i + j] = choose(rest, fill(i == j ? 1.0 : 0.0), in->by[3 * i + j]);
-    }
 }
 
 /* The part of a correction that a bias within its limit can explain. Axis by axis, as in the vqf package, depends on the
  * arbitrary heading of the first row; by length, it does not. */
-INLINE void limit_error(const FusionTuning *tuning, const Lane in[3], Lane error[3])
+INLINE void limit_error(const FusionTuning *tuning, Lane error[3])
 {
-    Lane square = in[0] * in[0] + in[1] * in[1], limit = fill(tuning->bias_limit);
-    error[0] = in[0], error[1] = in[1];
-    error[2] = clamp(in[2], tuning->bias_limit);
+    Lane square = error[0] * error[0] + error[1] * error[1], limit = fill(tuning->bias_limit);
+    error[2] = clamp(error[2], tuning->bias_limit);
     if (tuning->turn_invariant == 0.0) {
-        error[0] = clamp(in[0], tuning->bias_limit);
-        error[1] = clamp(in[1], tuning->bias_limit);
+        error[0] = clamp(error[0], tuning->bias_limit);
+        error[1] = clamp(error[1], tuning->bias_limit);
     } else if (!all(square <= limit * limit)) {
         Lane share = choose(square > limit * limit, limit / root(square + 1e-300), fill(1.0));
         error[0] *= share;
@@ -207,37 +229,57 @@ INLINE void limit_error(const FusionTuning *tuning, const Lane in[3], Lane error
     }
 }
 
-/* Kalman update of the bias b with covariance P: S = R P R' + W, b += P R' S^-1 e, P -= P R' S^-1 R P.
- * S is inverted by cofactors: W keeps it far from singular, and the next row, which waits for b, waits for a single
- * division. */
-INLINE void learn_bias(State *state, const FusionTuning *tuning, const Innovation *in)
+/* What was known of the bias before this row: the inverse of its covariance, which grows by a row. */
+INLINE void recall_bias(const State *state, const FusionTuning *tuning, Lane information[6])
 {
-    Lane *p = state->variance, cross[3][3], s[6], cofactor[6], error[3], pull[3], share[3][3];
+    Lane p[6];
+    for (int i = 0; i < 6; ++i)
+        p[i] = state->variance[i];
     for (int i = 0; i < 6; i += i == 0 ? 3 : 2) /* xx, yy, zz */
         p[i] += choose(p[i] < fill(tuning->bias_variance_start), fill(tuning->bias_variance_growth), fill(0.0));
-    look_through(p, in->by, cross, s);
-    s[0] += in->weight[0], s[3] += in->weight[1], s[5] += in->weight[2];
-    Lane by_determinant = 1.0 / cofactors(s, cofactor);
-
-    limit_error(tuning, in->error, error);
-    multiply_symmetric(cofactor, error, pull);
-    for (int i = 0; i < 3; ++i)
-        pull[i] *= by_determinant;
-    for (int i = 0; i < 3; ++i)
-        state->bias[i] = clamp(state->bias[i] + dot(cross[i], pull), tuning->bias_limit);
-
-    for (int i = 0; i < 3; ++i) {
-        multiply_symmetric(cofactor, cross[i], share[i]);
-        for (int j = 0; j < 3; ++j)
-            share[i][j] *= by_determinant;
-    }
-    p[0] -= dot(cross[0], share[0]), p[1] -= dot(cross[0], share[1]), p[2] -= dot(cross[0], share[2]);
-    p[3] -= dot(cross[1], share[1]), p[4] -= dot(cross[1], share[2]);
-    p[5] -= dot(cross[2], share[2]);
+    invert_symmetric(p, information);
 }
 
-/* All that follows from the accelerometer; `still` is the gyroscope's low-pass. */
-INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], const Lane still[3], Lane quat[4], int settled)
+/* What a row adds: information R' W^-1 R and its `pull` R' W^-1 e. In motion W is 1 about the horizontal axes of E; at
+ * rest R is the unit matrix. */
+INLINE void weigh_row(const State *state, const FusionTuning *tuning, const Innovation *in, const Lane still[3],
+                  Lane information[6], Lane pull[3])
+{
+    Mask rest = at_rest(state, tuning);
+    const Lane *x = in->by, *y = in->by + 3, *z = in->by + 6;
+    Lane error[3], faint[3], none = fill(0.0), trust = fill(tuning->trust_rest);
+    for (int i = 0; i < 3; ++i)
+        error[i] = choose(rest, still[i] - state->bias[i], in->error[i]);
+    limit_error(tuning, error);
+    for (int i = 0; i < 3; ++i)
+        faint[i] = tuning->trust_vertical * z[i];
+    for (int i = 0, k = 0; i < 3; ++i)
+        for (int j = i; j < 3; ++j, ++k)
+            information[k] = choose(rest, i == j ? trust : none, x[i] * x[j] + y[i] * y[j] + faint[i] * z[j]);
+    for (int i = 0; i < 3; ++i)
+        pull[i] = choose(rest, trust * error[i], x[i] * error[0] + y[i] * error[1] + faint[i] * error[2]);
+}
+
+/* Kalman update of the bias b with covariance P, as a sum of informations: P^-1 += R' W^-1 R, b += P R' W^-1 e. The next
+ * row, which waits for b, so waits for a single division. */
+INLINE void learn_bias(State *state, const FusionTuning *tuning, const Innovation *in, const Lane still[3],
+                       const Lane known[6])
+{
+    Lane information[6], pull[3], cofactor[6], change[3];
+    weigh_row(state, tuning, in, still, information, pull);
+    for (int i = 0; i < 6; ++i)
+        information[i] += known[i];
+    Lane by_determinant = 1.0 / cofactors(information, cofactor);
+    multiply_symmetric(cofactor, pull, change);
+    for (int i = 0; i < 3; ++i)
+        state->bias[i] = clamp(state->bias[i] + change[i] * by_determinant, tuning->bias_limit);
+    for (int i = 0; i < 6; ++i)
+        state->variance[i] = cofactor[i] * by_determinant;
+}
+
+/* All that follows from the accelerometer; `still` is the gyroscope's low-pass, `known` what was known of the bias. */
+INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], const Lane still[3],
+                  const Lane known[6], Lane quat[4], int settled)
 {
     Lane wrong[2];
     Innovation innovation;
@@ -249,8 +291,7 @@ INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], c
     if (!settled && tuning->turn_invariant != 0.0) /* levelling the first row is no turn that a bias could explain */
         for (int i = 0; i < 3; ++i)
             innovation.error[i] = choose(state->acc_rows < fill(1.5), fill(0.0), innovation.error[i]);
-    innovate_at_rest(state, tuning, still, &innovation);
-    learn_bias(state, tuning, &innovation);
+    learn_bias(state, tuning, &innovation, still, known);
 }
 
 /* Keep what happened to the lanes of the mask, undo it in the others. */
@@ -263,32 +304,30 @@ INLINE void keep(State *state, const State *before, Mask mask)
 }
 
 /* Every row comes a little late, through the low-pass in the sensor's chip. What goes out is where the sensor has got
- * to by now, q * exp(rate * delay / 2); the filter itself stays with the rows, which are late alike. */
-INLINE void look_ahead(const State *state, const FusionTuning *tuning, const Lane gyr[3], Lane quat[4])
+ * to by now at the rate of this row; the filter itself stays with the rows, which are late alike. */
+INLINE void look_ahead(const FusionTuning *tuning, const Lane half[3], Lane quat[4])
 {
-    Lane half[3], cosine, sine_by_angle;
-    for (int i = 0; i < 3; ++i)
-        half[i] = tuning->half_delay * (gyr[i] - state->bias[i]);
-    half_angle(dot(half, half), &cosine, &sine_by_angle);
-    Lane turn[4] = {cosine, sine_by_angle * half[0], sine_by_angle * half[1], sine_by_angle * half[2]};
-    multiply(quat, turn, quat);
+    Lane ahead[3] = {tuning->delay * half[0], tuning->delay * half[1], tuning->delay * half[2]};
+    turn_on(ahead, quat);
 }
 
-/* One row: gyroscope and accelerometer in, orientation S -> E out. */
+/* One row: gyroscope and accelerometer in; out the gyroscope's low-pass, half the turn of the row, and S -> E. */
 INLINE void step(State *state, const FusionTuning *tuning, const Lane gyr[3], const Lane acc[3], Lane still[3],
-                 Lane quat[4], int settled)
+                 Lane half[3], Lane quat[4], int settled)
 {
     if (!settled)
         state->gyr_rows += 1.0;
+    Lane known[6];
+    strapdown(state, tuning, gyr, half);
+    recall_bias(state, tuning, known);
     watch_gyr(state, tuning, gyr, still, settled);
-    strapdown(state, tuning, gyr);
 
     State before;
     Mask there = dot(acc, acc) > fill(0.0); /* sensors send zeros for "no measurement" */
     int partial = !all(there);
     if (partial)
         before = *state;
-    level(state, tuning, acc, still, quat, settled);
+    level(state, tuning, acc, still, known, quat, settled);
     if (partial) {
         Lane held[4];
         keep(state, &before, there);

@@ -53,10 +53,13 @@ static FusionLowPass low_pass(double tau, double period)
     return design;
 }
 
+/* Within what a bias can be and a matrix of such variances can be inverted. */
+static double bounded_sigma(double sigma) { return sigma < 1e-12 ? 1e-12 : sigma > 1e6 ? 1e6 : sigma; }
+
 /* W for which the variance of the bias converges to sigma^2 while it grows by `growth` a row. */
 static double weight(double sigma, double growth)
 {
-    double variance = sigma * sigma;
+    double variance = bounded_sigma(sigma) * bounded_sigma(sigma);
     return variance * variance / growth + variance;
 }
 
@@ -68,8 +71,7 @@ void fusion_tune(FusionTuning *tuning, const FusionParameters *p, double rate)
     tuning->period = period;
     tuning->rate = rate;
     tuning->half_period = period / 2.0;
-    tuning->quarter_period_squared = period * period / 4.0;
-    tuning->half_delay = p->sensor_delay / 2.0;
+    tuning->delay = p->sensor_delay * rate;
     tuning->acc_low_pass = low_pass(p->acc_tau, period);
     tuning->rest_low_pass = low_pass(p->rest_tau, period);
     tuning->field_low_pass = low_pass(p->field_tau, period);
@@ -80,15 +82,15 @@ void fusion_tune(FusionTuning *tuning, const FusionParameters *p, double rate)
 
     tuning->bias_limit = p->bias_limit;
     tuning->turn_invariant = p->turn_invariant;
-    tuning->bias_variance_start = p->bias_sigma_start * p->bias_sigma_start;
-    tuning->bias_variance_growth = growth;
-    tuning->weight_motion = weight(p->bias_sigma_motion, growth);
-    tuning->weight_vertical = tuning->weight_motion / p->bias_vertical_weight;
-    tuning->weight_rest = weight(p->bias_sigma_rest, growth);
+    double motion = weight(p->bias_sigma_motion, growth), start = bounded_sigma(p->bias_sigma_start);
+    tuning->bias_variance_start = start * start / motion;
+    tuning->bias_variance_growth = growth / motion;
+    tuning->trust_vertical = p->bias_vertical_weight;
+    tuning->trust_rest = motion / weight(p->bias_sigma_rest, growth);
 
     tuning->heading_gain = share(period / p->mag_tau);
     tuning->heading_tau = p->mag_tau;
-    tuning->turn_time_squared = p->mag_turn_time * p->mag_turn_time;
+    tuning->turn_time_squared = 4.0 * rate * rate * p->mag_turn_time * p->mag_turn_time;
     tuning->field_gain = share(period / p->field_reference_tau);
     tuning->field_norm_tolerance = p->field_norm_tolerance;
     tuning->field_dip_tolerance = p->field_dip_tolerance;

@@ -124,14 +124,6 @@ static void walk(const FusionTuning *tuning, int level, Way *ways, int count, pt
     }
 }
 
-/* The inverse of a covariance. */
-static void inform(const double covariance[6], double out[6])
-{
-    double by_determinant = 1.0 / cofactors(covariance, out);
-    for (int i = 0; i < 6; ++i)
-        out[i] *= by_determinant;
-}
-
 /* The mean of two estimates, weighted by what each knows: (A + B) b = A a + B b. Both started from a bias of about zero,
  * which so counts twice. Taking one of them out again, as the sum of informations would have it, was tried and is worse
  * where nothing shows the bias: there the filter's covariance is capped while its estimate stays, and what is left of
@@ -139,8 +131,8 @@ static void inform(const double covariance[6], double out[6])
 static void combine(const FusionTuning *tuning, const double *forwards, const double *backwards, double bias[3])
 {
     double a[6], b[6], sum[6], cofactor[6], pull_a[3], pull_b[3], pull[3];
-    inform(forwards + 3, a);
-    inform(backwards + 3, b);
+    invert_symmetric(forwards + 3, a);
+    invert_symmetric(backwards + 3, b);
     for (int i = 0; i < 6; ++i)
         sum[i] = a[i] + b[i];
     multiply_symmetric(a, forwards, pull_a);

@@ -130,7 +130,9 @@ INLINE void average(Backwards *way, const FusionTuning *tuning, const Lane acc[3
     Mask there = dot(acc, acc) > fill(0.0);
     Section before[3] = {way->gravity[0], way->gravity[1], way->gravity[2]};
     Lane seen[3];
-    rotate(way->turn, acc, seen);
+    for (int i = 0; i < 3; ++i)
+        seen[i] = tuning->acc_low_pass.b0 * acc[i];
+    rotate(way->turn, seen, seen);
     way->rows += choose(there, fill(1.0), fill(0.0));
     if (all(way->rows > fill(tuning->acc_low_pass.settle)))
         smooth(&tuning->acc_low_pass, way->gravity, seen, 3, way->rows, 1);
@@ -146,12 +148,11 @@ INLINE void average(Backwards *way, const FusionTuning *tuning, const Lane acc[3
 /* Undo the turn of this row. */
 INLINE void turn_back(Backwards *way, const FusionTuning *tuning, const Lane rate[3])
 {
-    Lane cosine, sine_by_angle;
-    half_angle(dot(rate, rate) * tuning->quarter_period_squared, &cosine, &sine_by_angle);
-    Lane along = -sine_by_angle * tuning->half_period;
-    Lane turn[4] = {cosine, along * rate[0], along * rate[1], along * rate[2]};
+    Lane half[3];
+    for (int i = 0; i < 3; ++i)
+        half[i] = -tuning->half_period * rate[i];
     renormalise(way->turn);
-    multiply(way->turn, turn, way->turn);
+    turn_on(half, way->turn);
 }
 
 /* Rows count - 1 to 0: S -> I into quat, and gravity in I into bias, where it waits for the way forth. */
@@ -206,21 +207,17 @@ INLINE void level_gravity(Forwards *way, const FusionTuning *tuning, Lane gravit
     Lane up[3];
     Mask there = dot(gravity, gravity) > fill(0.0); /* else nothing was measured from here to the end of the run */
     Section before[3] = {way->gravity[0], way->gravity[1], way->gravity[2]};
+    for (int i = 0; i < 3; ++i)
+        gravity[i] *= tuning->acc_low_pass.b0;
     smooth(&tuning->acc_low_pass, way->gravity, gravity, 3, fill(0.0), 1);
     for (int i = 0; i < 3; ++i) {
         way->gravity[i].first = choose(there, way->gravity[i].first, before[i].first);
         way->gravity[i].second = choose(there, way->gravity[i].second, before[i].second);
     }
     rotate(way->level, gravity, up);
-    up[2] += 1e-150;
-    Lane length = root(dot(up, up));
-    Lane sum = length + up[2];
-    Mask defined = sum > 2e-12 * length; /* else upside down: any horizontal axis is as short */
-    sum = choose(defined, sum, 2.0 * length);
-    Lane scale = 1.0 / root(2.0 * length * sum);
-    Lane w = choose(there, choose(defined, sum * scale, fill(0.0)), fill(1.0));
-    Lane x = choose(there, choose(defined, up[1] * scale, fill(1.0)), fill(0.0));
-    Lane y = choose(there, choose(defined, -up[0] * scale, fill(0.0)), fill(0.0));
+    Levelling turn = level_out(up);
+    Lane w = choose(there, turn.w, fill(1.0));
+    Lane x = choose(there, turn.x, fill(0.0)), y = choose(there, turn.y, fill(0.0));
     renormalise(way->level);
     multiply_level(w, x, y, way->level);
 }
