@@ -33,6 +33,7 @@ typedef struct {
     Lane reference[2];   /* norm and dip of the field we trust */
     Lane candidate[2];   /* and of the one that may replace it */
     Lane candidate_time; /* s of motion for which the candidate has stood */
+    Lane resumed;        /* 1: the averages have started anew at least once */
 
     /* from here on forgotten when the stream restarts after a gap */
     Lane undisturbed_time; /* s for which the field has looked like the reference, or like the candidate for it */
@@ -236,6 +237,16 @@ INLINE void learn_bias(State *state, const FusionTuning *tuning, const Innovatio
     p[5] -= dot(cross[2], share[2]);
 }
 
+/* An average of few rows moves by much, which is no turn that a bias could explain: as many times as it moves more than
+ * a settled one it counts less. The very first rows have a better reason to move: nothing is known of the bias then. */
+INLINE void distrust_young(const State *state, const FusionTuning *tuning, Innovation *in)
+{
+    Lane young = fill(tuning->acc_low_pass.settle) / state->acc_rows;
+    Lane more = choose((state->resumed > fill(0.0)) & (young > fill(1.0)), young * young, fill(1.0));
+    for (int i = 0; i < 3; ++i)
+        in->weight[i] *= more;
+}
+
 /* All that follows from the accelerometer; `still` is the gyroscope's low-pass. */
 INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], const Lane still[3], Lane quat[4], int settled)
 {
@@ -246,9 +257,11 @@ INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], c
     watch_acc(state, tuning, acc, settled);
     incline(state, tuning, acc, quat, wrong, settled);
     innovate(state, tuning, quat, wrong, &innovation, settled);
-    if (!settled && tuning->turn_invariant != 0.0) /* levelling the first row is no turn that a bias could explain */
+    if (!settled && tuning->turn_invariant != 0.0) { /* levelling the first row is no turn that a bias could explain */
         for (int i = 0; i < 3; ++i)
             innovation.error[i] = choose(state->acc_rows < fill(1.5), fill(0.0), innovation.error[i]);
+        distrust_young(state, tuning, &innovation);
+    }
     innovate_at_rest(state, tuning, still, &innovation);
     learn_bias(state, tuning, &innovation);
 }
