@@ -21,15 +21,22 @@ cdef enum:
 cdef double FOLLOW = 0.1  # share of a stamp's deviation that the slow clock takes over
 cdef double LONG_STEPS = 16.0  # after so many missing samples the slow clock begins anew
 
-# Members of ``seen`` after the last sample and the largest of each channel.
+# Members of ``seen``: of each channel the last sample, the largest one, the last step, and whether the largest is known
+# to be the end of a range; then how many samples differed from the one before.
 cdef enum:
-    DIFFERED = 12
+    LARGEST = 6
+    STEP = 12
+    ENDS = 18
+    DIFFERED = 24
 
 SEEN = DIFFERED + 1
 
 cdef double QUIET_ACC = 18.6  # m/s2 (1.9 g): the range of no accelerometer is smaller
 cdef double QUIET_GYR = 2.1  # rad/s (120 deg/s), likewise
 cdef double TURNING = 0.1  # rad/s: samples of a sensor that lies still may well be alike
+cdef double ALIKE = 0.9999  # the ends of a range, -32768 and 32767, are one and the same
+cdef double ABRUPT = 0.01  # of the value: a plateau begins with a larger step than a rounded peak
+cdef int MOST_ALIKE = 3  # channels; more that say the same twice are coarse ones, or lie still
 cdef double OFTEN = 20.0  # samples that differ, from which on a sensor is known to be too noisy to say the same twice
 
 # Meaning of ``kept``.
@@ -155,35 +162,48 @@ def find_faults(
     """Mark samples of one sensor that ran into a range, or say again what the sample before said.
 
     acc, gyr (n, 3); acc_scale, gyr_scale: 98 % of the ranges where known, else infinite. A range nobody told shows as a
-    plateau: the largest value so far, beyond what a quiet sensor reads, twice in a row to the last bit, while other
-    channels move on. A sample is repeated if all six channels are, in a turn, and the samples before it were not alike.
-    seen (13,): the last sample, the largest value of each channel so far, and how many samples differed before.
+    plateau: the largest value so far, beyond what a quiet sensor reads, reached by a step and twice in a row to the
+    last bit, while other channels move on; from then on that value is an end of the range, until a larger one comes. A
+    sample is repeated if all six channels are, in a turn, and those before it were not alike. seen (SEEN,): state.
     """
     cdef Py_ssize_t row
     cdef int k, same
-    cdef double value, size, scale
-    cdef bint clipped, plateau, turning
+    cdef double value, size
+    cdef bint clipped, turning
     with nogil:
         for row in range(flags.shape[0]):
             same = 0
-            clipped = plateau = turning = False
+            clipped = turning = False
+            for k in range(6):
+                same += (acc[row, k] if k < 3 else gyr[row, k - 3]) == seen[k]
             for k in range(6):
                 value = acc[row, k] if k < 3 else gyr[row, k - 3]
                 size = fabs(value)
-                scale = acc_scale if k < 3 else gyr_scale
-                clipped = clipped or size >= scale
+                clipped = clipped or size >= (acc_scale if k < 3 else gyr_scale)
                 turning = turning or (k >= 3 and size > TURNING)
-                if value == seen[k]:
-                    same += 1
-                    plateau = plateau or (size >= seen[6 + k] and size > (QUIET_ACC if k < 3 else QUIET_GYR))
-                if size > seen[6 + k]:
-                    seen[6 + k] = size
-                seen[k] = value
-            if clipped or (plateau and same < 6):
+                if _is_end(value, QUIET_ACC if k < 3 else QUIET_GYR, same < 6, &seen[k]):
+                    clipped = True
+            if clipped:
                 flags[row] |= saturated
             if same == 6 and turning and seen[DIFFERED] >= OFTEN:
                 flags[row] |= repeated
-            elif same == 6:
+            elif same > MOST_ALIKE:
                 seen[DIFFERED] = 0.0
             else:
                 seen[DIFFERED] += 1.0
+
+
+cdef inline bint _is_end(double value, double quiet, bint moving, double *seen) noexcept nogil:
+    """Take in a channel's next value; say whether it is an end of its range. ``moving``: some channel has changed."""
+    cdef double size = fabs(value)
+    cdef bint extreme = size >= ALIKE * seen[LARGEST] and size > quiet
+    if ALIKE * size > seen[LARGEST]:
+        seen[ENDS] = 0.0
+    if value != seen[0]:
+        seen[STEP] = fabs(value - seen[0])
+    elif extreme and moving and seen[STEP] > ABRUPT * size:
+        seen[ENDS] = 1.0
+    if size > seen[LARGEST]:
+        seen[LARGEST] = size
+    seen[0] = value
+    return extreme and moving and seen[ENDS] != 0.0

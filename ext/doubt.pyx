@@ -1,6 +1,6 @@
-"""Rows that hide a turn -> how far the orientation may be off because of them (compiled half of imuposture/doubt.py)."""
+"""Rows that hide a turn -> how far the orientation may be off because of them (compiled imuposture/doubt.py)."""
 
-from libc.math cimport fabs, sqrt
+from libc.math cimport sqrt
 
 cdef double CLIPPED_SHARE = 0.5  # of the rate: what a clipped one may hide; peaks are rarely twice the range
 cdef double STALE_SHARE = 0.1  # what a repeated or bridged row misses of it
@@ -21,7 +21,7 @@ def doubt(
 ):
     """Follow the doubt through the next rows of one sensor.
 
-    gyr (n, 3) rad/s; flags (n,) with the bits ``clipped`` (if a rate is at least ``least``) and ``stale``; period s;
+    gyr (n, 3) rad/s; flags (n,) with the bits ``clipped`` (if the rate is at least ``least``) and ``stale``; period s;
     memory s, time constant in which gravity mends the inclination; state (2,): rad hidden by the run of such rows that
     is open, rad^2 of inclination left from earlier ones; tilt (n,) rad, sd of the inclination; turn (n,) rad^2, by
     which the variance of the heading grows.
@@ -32,7 +32,7 @@ def doubt(
         for row in range(flags.shape[0]):
             rate = sqrt(gyr[row, 0] * gyr[row, 0] + gyr[row, 1] * gyr[row, 1] + gyr[row, 2] * gyr[row, 2])
             share = 0.0
-            if flags[row] & clipped and _fastest(&gyr[row, 0]) >= least:
+            if flags[row] & clipped and rate >= least:
                 share = CLIPPED_SHARE
             elif flags[row] & stale:
                 share = STALE_SHARE
@@ -48,10 +48,3 @@ def doubt(
                 state[0] = 0.0
                 state[1] = state[1] * fades if state[1] > 1e-12 else 0.0
             tilt[row] = sqrt(state[1])
-
-
-cdef inline double _fastest(const double *rate) noexcept nogil:
-    """Return the largest of three rates; not a number counts as none."""
-    cdef double most = fabs(rate[0]) if rate[0] == rate[0] else 0.0
-    most = fabs(rate[1]) if fabs(rate[1]) > most else most
-    return fabs(rate[2]) if fabs(rate[2]) > most else most

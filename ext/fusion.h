@@ -61,7 +61,7 @@ typedef struct {
 } FusionStream;
 
 /* What a stream remembers: how many doubles, how they look before the first row, and what a gap makes of them. */
-enum { FUSION_STATE_DOUBLES = 75, FUSION_MAX_LANES = 8 };
+enum { FUSION_STATE_DOUBLES = 76, FUSION_MAX_LANES = 8 };
 void fusion_begin(const FusionTuning *tuning, double *state);
 void fusion_restart(double *state);
 

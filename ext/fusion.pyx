@@ -5,8 +5,6 @@ without gaps, put side by side, and handed to the kernel of their number. Shapes
 Python half; nothing in this file raises or allocates once the loop runs.
 """
 
-from libc.math cimport fabs
-
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 
 cdef extern from "fusion.h" nogil:
@@ -200,7 +198,7 @@ cdef Py_ssize_t _end_of_run(const FusionStream *stream, Py_ssize_t row) noexcept
 
 
 cdef Py_ssize_t _end_of_trust(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
-    """Return the end of the run from ``row`` on: a gap, behind a row in which the gyroscope ran into its range, or the end."""
+    """Return where the run from ``row`` on ends: at a gap, behind a row with a clipped gyroscope, or at the end."""
     while row < stream.rows and not stream.flags[row] & GAP:
         row += 1
         if stream.flags[row - 1] & SATURATED and _is_clipped(stream, row - 1):
@@ -209,12 +207,12 @@ cdef Py_ssize_t _end_of_trust(const FusionStream *stream, Py_ssize_t row) noexce
 
 
 cdef bint _is_clipped(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
-    """The gyroscope of a saturated row ran into its range, not only the accelerometer."""
-    cdef int i
-    for i in range(3):
-        if fabs(stream.gyr[3 * row + i]) >= CLIPPED:
-            return True
-    return False
+    """The gyroscope of a saturated row ran into its range, not only the accelerometer.
+
+    By the length of the rate, because the axes need not be the sensor's own.
+    """
+    cdef const double *rate = stream.gyr + 3 * row
+    return rate[0] * rate[0] + rate[1] * rate[1] + rate[2] * rate[2] >= CLIPPED * CLIPPED
 
 
 cdef void _advance(const FusionTuning *tuning, int level, FusionStream *table, int count) noexcept nogil:

@@ -23,6 +23,8 @@ void fusion_begin(const FusionTuning *tuning, double *state)
 void fusion_restart(double *state)
 {
     size_t kept = offsetof(State, undisturbed_time);
+    State *began = (State *)state;
+    began->resumed = began->gyr_rows > 0.0 ? 1.0 : began->resumed; /* before the first row there is nothing to resume */
     memset((char *)state + kept, 0, sizeof(State) - kept);
 }
 

@@ -35,6 +35,9 @@ cdef extern from "pair_smoother.h" nogil:
     void ps_smooth(const pair_step *steps, Py_ssize_t count, double *results) noexcept
 
 
+cdef Py_ssize_t VARIANCE = 30  # of the heading among the numbers of a step: behind two times fifteen states
+
+
 cdef class PairFilter:
     """State of the filter between blocks.
 
@@ -94,11 +97,10 @@ cdef class PairFilter:
         """Write heading and standard deviation, rad, and the state of the next rows.
 
         quat (n, 4), gyr (n, 3), bias (n, 3) of each sensor; smooth (n, 6): low-passed rates, upper then lower;
-        acc (n, 3) m/s2; NaN in
-        any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; stance (n,): 1 in a neutral stance;
-        hidden: (n,) rad^2, by which the variance of the heading grows, or none. With room for them, the steps completed
-        are written to steps (m, step_members()) and counted in the result, and delta is what the filter predicts between
-        them; without, delta is smooth.
+        acc (n, 3) m/s2; NaN in any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; stance (n,): 1 in
+        a neutral stance; hidden: (n,) rad^2, by which the variance of the heading grows, or none. With room for them,
+        the steps completed are written to steps (m, step_members()) and counted in the result, and delta is what the
+        filter predicts between them; without, delta is smooth.
         """
         cdef Py_ssize_t row, count = 0
         cdef bint record = steps.shape[0] > 0
@@ -153,7 +155,9 @@ def correct(
     with nogil:
         for row in range(delta.shape[0] + 1):
             if row == delta.shape[0] or isnan(delta[row]):  # a gap, or the end: the open step was not completed
-                _correct(delta, sd, first, row, before, before, results[step - 1, 2] if step > 0 else NAN)
+                _correct(delta, sd, first, row, before, before, NAN)
+                if step > 0:
+                    _narrow(sd, first, row, steps[step - 1, VARIANCE], results[step - 1, 2] * results[step - 1, 2])
                 first = row + 1
             elif row - first + 1 == step_rows and step < count:
                 if step == 0 or steps[step, anew] != 0.0:
@@ -162,6 +166,15 @@ def correct(
                 before = results[step, 1]
                 first = row + 1
                 step += 1
+
+
+cdef void _narrow(double[::1] sd, Py_ssize_t first, Py_ssize_t end, double filtered, double smoothed) noexcept nogil:
+    """Let rows after a step share what is known better of it; what they hide themselves, they go on hiding."""
+    cdef Py_ssize_t row
+    cdef double variance
+    for row in range(first, end):
+        variance = sd[row] * sd[row] - filtered + smoothed
+        sd[row] = sqrt(variance) if variance > smoothed else sqrt(smoothed)
 
 
 cdef void _correct(

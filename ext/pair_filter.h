@@ -166,12 +166,12 @@ static void pf_anchor(pair_filter *f, const pair_settings *c, double twist_now, 
     for (int k = 0; k < STATES; k++) f->p[DELTA][k] = f->p[k][DELTA] = 0.0;
     f->p[DELTA][DELTA] = known;
     f->x[DELTA] = spatial_wrap(f->x[DELTA] + (f->started != 0.0 ? f->twist : 0.0) - twist_now);
-    memset(f->step.noise, 0, sizeof f->step.noise);
     f->step.noise[DELTA] = known;
     f->step.anew = 1.0;
-    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) {
-        f->step.noise[i] = pf_square(c->bias_walk) * f->missing * c->period;
-        f->p[i][i] += f->step.noise[i];
+    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) { /* a step may have begun anew more than once */
+        double noise = pf_square(c->bias_walk) * f->missing * c->period;
+        f->step.noise[i] += noise;
+        f->p[i][i] += noise;
     }
     f->started = 1.0;
     f->hinge_s = f->hinge_re = f->hinge_im = f->hinge_power = 0.0;

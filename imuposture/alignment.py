@@ -246,6 +246,11 @@ class _Feed:
         bits = Quality.SATURATED.value, Quality.DUPLICATE_OR_REORDERED.value
         _ext.find_faults(acc, gyr, acc_range, gyr_range, *bits, self._seen, flags)
 
+    @property
+    def _magnetic(self) -> bool:
+        """Rows hold ``mag``, also those before the first block that has it."""
+        return self.stream.magnetometer or self._mag is not None
+
     def unlaid(self) -> FloatArray:
         """Return the times of the samples that came since the last call."""
         times, self._unlaid = self._unlaid, np.empty(0)
@@ -262,7 +267,7 @@ class _Feed:
     def sample(self, grid: FloatArray, limit: float) -> SensorRows:
         """Return the sensor's rows at the instants of the grid, and forget what lies before the last of them."""
         if not len(grid):
-            return _nothing(0, mag=self._mag is not None)
+            return _nothing(0, mag=self._magnetic)
         rows = self._exact(grid) or self._interpolated(grid, limit)
         last = _last(self._valid[: int(np.searchsorted(self.times, grid[-1], side="right"))])
         self._forget(last if last >= 0 else int(np.searchsorted(self.times, grid[-1])))
@@ -280,7 +285,7 @@ class _Feed:
     def _interpolated(self, grid: FloatArray, limit: float) -> SensorRows:
         valid = np.flatnonzero(self._valid)
         if not len(valid):
-            return _nothing(len(grid), mag=self._mag is not None)
+            return _nothing(len(grid), mag=self._magnetic)
         times = self.times[valid]
         after = np.minimum(np.searchsorted(times, grid - SLACK), len(times) - 1)
         exact = np.abs(times[after] - grid) <= SLACK

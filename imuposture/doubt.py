@@ -62,7 +62,8 @@ class Doubt:
         tilt, turn = np.empty(len(rows.flags)), np.empty(len(rows.flags))
         bits = Quality.SATURATED.value, STALE
         gyr = np.ascontiguousarray(rows.gyr)
-        _ext.doubt(gyr, rows.flags, *bits, CLIPPED_RATE, self._period, MEMORY_S, self._state, tilt, turn)
+        flags = np.ascontiguousarray(rows.flags)
+        _ext.doubt(gyr, flags, *bits, CLIPPED_RATE, self._period, MEMORY_S, self._state, tilt, turn)
         return tilt, turn
 
 

@@ -179,6 +179,11 @@ class Pipeline:
     heading : type
         `Heading`, or the class of what takes its place.
 
+    Raises
+    ------
+    ConfigError
+        If the configuration asks for a smoothed walk, which needs the whole recording.
+
     Notes
     -----
     However the recording is cut into blocks, the rows are the same, bit for bit. A new object is the reset.
@@ -193,6 +198,8 @@ class Pipeline:
         heading: type[Heading] = Heading,
     ) -> None:
         config = config or Config()
+        if config.smoothed and heading is Heading:
+            raise ConfigError("smoothed is for whole recordings: use `process`, or leave it out")
         rate = alignment.rate_hz
         self.alignment = alignment
         self.calibration = calibration
@@ -233,7 +240,7 @@ class Pipeline:
         """Walk aligned rows through every stage."""
         pair = self.calibration.apply(samples)
         upper, lower = self._both(fuse(self._fusions, self._worn(pair)), len(pair))
-        tilts, hidden = self._doubted(pair)
+        tilts, hidden = doubted(self._doubts, pair)
         heading = self._relative(pair, upper, lower, hidden)
         return self._judged(samples, pair, (upper, lower), northern(heading, upper, lower), tilts)
 
@@ -251,14 +258,6 @@ class Pipeline:
         found = dict(zip(self._roles, blocks, strict=True))
         upper, lower = (found.get(role) or _no_orientation(count) for role in ROLES)
         return upper, lower
-
-    def _doubted(self, pair: PairBlock) -> tuple[dict[Role, FloatArray | None], FloatArray | None]:
-        """Return what hidden turns do to the inclination of each sensor, and to the relative heading."""
-        rows: dict[Role, SensorRows] = {"upper": pair.upper, "lower": pair.lower}
-        doubts = {role: doubt.push(rows[role]) for role, doubt in self._doubts.items()}
-        turns = [found[1] for found in doubts.values() if found is not None]
-        hidden = None if not turns else turns[0] if len(turns) == 1 else turns[0] + turns[1]
-        return {role: found[0] if found else None for role, found in doubts.items()}, hidden
 
     def _judged(
         self,
@@ -299,6 +298,15 @@ class Pipeline:
         if self._relates:
             quality[known & ~(heading.sd < self._unknown)] |= Quality.HEADING_UNKNOWN.value
         return quality
+
+
+def doubted(doubts: Mapping[Role, Doubt], pair: PairBlock) -> tuple[dict[Role, FloatArray | None], FloatArray | None]:
+    """Return what hidden turns do to the inclination of each sensor, and to the relative heading."""
+    rows: dict[Role, SensorRows] = {"upper": pair.upper, "lower": pair.lower}
+    found = {role: doubt.push(rows[role]) for role, doubt in doubts.items()}
+    turns = [both[1] for both in found.values() if both is not None]
+    hidden = None if not turns else turns[0] if len(turns) == 1 else turns[0] + turns[1]
+    return {role: both[0] if both else None for role, both in found.items()}, hidden
 
 
 def _is_number(value: object) -> bool:

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from imuposture._blocks import HeadingBlock, MetricBlock, OrientationBlock, PairBlock
+from imuposture._blocks import FloatArray, HeadingBlock, MetricBlock, OrientationBlock, PairBlock, Role
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration
+from imuposture.doubt import Doubt
 from imuposture.fusion import NorthBlock, SmoothedFusion, smooth_fuse
 from imuposture.heading import SmoothedHeading
-from imuposture.pipeline import Config, Pipeline, Rows, cut_pair, no_heading, northern, pieces
+from imuposture.pipeline import Config, Pipeline, Rows, cut_pair, doubted, no_heading, northern, pieces
 
 __all__ = ["SmoothedPipeline"]
 
@@ -38,14 +39,18 @@ class SmoothedPipeline(Pipeline):
         posture = self.kinematics.push(nothing.time_s, *self._both(none, 0), no_heading(0), np.empty(0, np.uint8))
         return Rows(nothing, posture, MetricBlock())
 
+    def finish(self) -> Rows:
+        """Keep the rows that still waited; return none, nor figures, which the rows that `rest` gives are for."""
+        return self.walk(self.alignment.finish())
+
     def rest(self) -> Iterator[Rows]:
         """Yield all rows, a piece at a time."""
         blocks = smooth_fuse(self._smoothers)
-        tilts = []
-        for part, samples in self._parts():
+        tilts = self._doubts_ahead()
+        for (part, samples), tilt in zip(self._parts(), tilts, strict=True):
             pair = self.calibration.apply(samples)
-            tilt, hidden = self._doubted(pair)
-            tilts.append(tilt)
+            past, hidden = doubted(self._doubts, pair)
+            tilt |= {role: _larger(past[role], tilt[role]) for role in past}
             self._relative(pair, *self._oriented(blocks, part), hidden)
         heading = self.heading.finish()
         for (part, samples), tilt in zip(self._parts(), tilts, strict=True):
@@ -53,6 +58,16 @@ class SmoothedPipeline(Pipeline):
             both = self._oriented(blocks, part)
             related = _cut_heading(heading, part) if self._relates else no_heading(len(pair))
             yield self._judged(samples, pair, both, northern(related, *both), tilt)
+
+    def _doubts_ahead(self) -> list[dict[Role, FloatArray | None]]:
+        """Say how sure each piece is before rows that hide a turn: an average over both sides bends both alike."""
+        doubts = {role: Doubt(self.alignment.rate_hz) for role in self._doubts}
+        tilts = []
+        for _, samples in reversed(list(self._parts())):
+            backwards = cut_pair(self.calibration.apply(samples), slice(None, None, -1))
+            tilt, _ = doubted(doubts, backwards)
+            tilts.append({role: None if one is None else one[::-1] for role, one in tilt.items()})
+        return tilts[::-1]
 
     def _parts(self) -> Iterator[tuple[slice, PairBlock]]:
         """Yield pieces of what was kept, and where their rows are."""
@@ -64,6 +79,12 @@ class SmoothedPipeline(Pipeline):
 
     def _oriented(self, blocks: Sequence[OrientationBlock], part: slice) -> tuple[OrientationBlock, OrientationBlock]:
         return self._both([_cut(block, part) for block in blocks], part.stop - part.start)
+
+
+def _larger(one: FloatArray | None, other: FloatArray | None) -> FloatArray | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return np.maximum(one, other)
 
 
 def _cut(block: OrientationBlock, part: slice) -> OrientationBlock:
