@@ -104,8 +104,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--first-seed", type=int, default=0, help="0 to 27 and 100 to 107 were tuned on; others are fresh"
     )
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--scenarios", type=int, default=len(SCENARIOS), help="so many of them, the easiest first")
+    parser.add_argument("--smoothed", action="store_true", help="simulated work with hindsight")
     options = parser.parse_args(arguments)
-    sections["simulated"] = partial(simulated, options.seeds, options.minutes, first=options.first_seed)
+    sections["simulated"] = partial(
+        simulated,
+        options.seeds,
+        options.minutes,
+        SCENARIOS[: options.scenarios],
+        first=options.first_seed,
+        config=ip.Config(smoothed=options.smoothed),
+    )
     wanted = options.only.split(",")
     if unknown := sorted(set(wanted) - set(sections)):
         parser.error(f"there is no section {unknown[0]!r}; choose from {', '.join(sections)}")
