@@ -139,7 +139,7 @@ def test_samples_rounded_by_a_file_are_no_fault():
     assert marked < 1e-4 * rows
 
 
-@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("rows", [3, 10, 1000])
 def test_cuts_change_no_mark(rows):
     """Clipped, repeated, lost and empty samples, told or not."""
     back, rng = quick(4, times=1), np.random.default_rng(4)
@@ -358,7 +358,7 @@ def test_cuts_change_nothing(rows):
     back = quick(2, times=1)
     tape = taped(back).clipped(RANGE).without(3100, 3105).without(3300, 3350, "lower")
     calibration = calibrated(taped(back), back.windows)
-    tape = tape.keep(slice(2500, 3700)) if rows == 1 else tape
+    tape = tape.keep(slice(2700, 3500)) if rows == 1 else tape
     whole = walked(tape, calibration)[1]
     assert identical(walked(tape, calibration, rows=rows)[1], whole) == []
     assert whole.quality.any()
