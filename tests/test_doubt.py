@@ -343,7 +343,7 @@ def test_doubt_never_makes_the_heading_surer():
     still = OrientationBlock(level, np.zeros((rows, 3)), no, no)
     hidden = np.where(rng.random(rows) < 0.01, rng.random(rows) * 0.1, 0.0)
     sds = [
-        Heading(100.0, stances=[(0, 6)]).push(pair, np.hstack(gyr), still, still, hidden=more).sd
+        Heading(100.0, stances=[(0, 6)], bias=np.zeros(6)).push(pair, np.hstack(gyr), still, still, hidden=more).sd
         for more in (None, hidden)
     ]
     assert (sds[1] >= sds[0] * (1 - 1e-9)).all()

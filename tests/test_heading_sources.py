@@ -13,7 +13,7 @@ from imuposture.heading import Heading, HeadingSettings, HeadingState, SmoothedH
 RATE = 100.0
 ROTATION = 2
 DELTA, GAIT = 0, 9  # states of the filter
-DEAF = HeadingSettings(gait_sd_deg=1e9)
+DEAF = HeadingSettings(gait_sd_deg=1e5)
 CALIBRATION = [
     stand(6, neutral=True),
     stand(1),
@@ -73,7 +73,7 @@ def test_the_personal_angle_of_gait_is_learnt_from_nothing(strolls):
     for pipeline, _, _ in strolls[1]:
         states, sds = pipeline.heading.states()
         assert np.degrees(sds[GAIT]) > 80.0
-        assert abs(np.degrees(states[GAIT])) < 1e-3
+        assert abs(np.degrees(states[GAIT])) < 0.01
 
 
 @pytest.mark.parametrize("twisted", [10.0, -20.0])
@@ -118,11 +118,11 @@ def pushed(angle, seconds=120.0, heave=2.0, push=1.0):
     return PairBlock(times, rows_of(angle), rows_of(0.0))
 
 
-def related(pair, settings=None, stances=((0.0, 6.0),), offset=0.0, **more):
+def related(pair, settings=None, stances=((0.0, 6.0),), offset=0.0):
     still = orientation(LEVEL, len(pair))
     frame = about_vertical(np.broadcast_to(offset, len(pair)))
     upper = OrientationBlock(frame, still.bias, still.rest, still.disturbed)
-    stage = Heading(RATE, settings, stances=stances, **more)
+    stage = Heading(RATE, settings, stances=stances, bias=np.zeros(6))
     block = stage.push(pair, np.hstack([pair.upper.gyr, pair.lower.gyr]), upper, still)
     return stage, block
 
@@ -140,9 +140,9 @@ def test_gait_shows_a_heading_that_jumped():
     """The upper earth frame turns by 20 degrees unseen, once the angle of gait is known."""
     pair = pushed(np.radians(10.0), 400.0)
     offset = np.where(pair.time_s < 200, 0.0, np.radians(20.0))
-    settings = HeadingSettings(delta_walk_deg=1.0, hold_shortest_s=1e6)
+    settings = HeadingSettings(delta_walk_deg=1.0, hold_shortest_s=1e5)
     _, block = related(pair, settings, offset=offset)
-    _, deaf = related(pair, HeadingSettings(delta_walk_deg=1.0, hold_shortest_s=1e6, gait_sd_deg=1e9), offset=offset)
+    _, deaf = related(pair, HeadingSettings(delta_walk_deg=1.0, hold_shortest_s=1e5, gait_sd_deg=1e5), offset=offset)
     assert np.degrees(block.delta[-1]) == pytest.approx(-20.0, abs=4.0)
     assert block.state[-1] == HeadingState.LEARNT
     assert np.degrees(deaf.delta[-1]) == pytest.approx(0.0, abs=1.0)
@@ -166,7 +166,7 @@ def test_gait_is_gait_at_any_rate(rate):
 # Several stances
 
 
-EXACT = HeadingSettings(delta_walk_deg=1e-6, bias_sd_dps=1e-6, bias_walk_dps=1e-9, hold_shortest_s=1e6, slew_s=1e-3)
+EXACT = HeadingSettings(delta_walk_deg=1e-6, bias_sd_dps=1e-6, bias_walk_dps=1e-6, hold_shortest_s=1e5, slew_s=1e-3)
 
 
 def stood(twists_deg, seconds=6.0, apart=20.0):
@@ -182,7 +182,7 @@ def stood(twists_deg, seconds=6.0, apart=20.0):
 
 def after_all(twists_deg, kind=Heading, neutral_deg=3.0):
     rows, stances = stood(twists_deg)
-    stage = kind(RATE, EXACT, stances=stances, neutral_sd=np.radians(neutral_deg))
+    stage = kind(RATE, EXACT, stances=stances, bias=np.zeros(6), neutral_sd=np.radians(neutral_deg))
     block = stage.push(*rows)
     return np.degrees((block if kind is Heading else stage.finish()).delta + 0.7), stage
 
@@ -197,10 +197,12 @@ def test_the_mean_of_all_stances_is_zero(kind, twists):
         np.testing.assert_allclose(delta, -np.mean(twists), atol=0.02)
 
 
-@pytest.mark.parametrize("slew_s", [1e-9, 1e-3, 0.02, 60.0])
+@pytest.mark.parametrize("slew_s", [1e-5, 1e-3, 0.02, 60.0])
 def test_corrections_settle_however_fast_they_may_be(slew_s):
     rows, stances = stood((3.0, -1.0), seconds=3.0)
-    block = Heading(RATE, HeadingSettings(slew_s=slew_s), stances=stances, neutral_sd=0.05).push(*rows)
+    block = Heading(RATE, HeadingSettings(slew_s=slew_s), stances=stances, bias=np.zeros(6), neutral_sd=0.05).push(
+        *rows
+    )
     assert np.isfinite(block.delta).all()
     assert np.abs(np.degrees(block.delta + 0.7)).max() < 4.0
 
@@ -214,7 +216,7 @@ def test_a_single_stance_is_zero_itself():
 def test_until_the_last_stance_the_heading_is_as_unsure_as_the_wearer_s_returns():
     """The first of three stances differs from their mean by sqrt(2/3) of what a return differs."""
     rows, stances = stood((0.0, 0.0, 0.0))
-    block = Heading(RATE, EXACT, stances=stances, neutral_sd=np.radians(3.0)).push(*rows)
+    block = Heading(RATE, EXACT, stances=stances, bias=np.zeros(6), neutral_sd=np.radians(3.0)).push(*rows)
     first, last = np.degrees(block.sd[[1900, -1]])
     assert first == pytest.approx(3.0 * np.sqrt(2.0 / 3.0), rel=0.05)
     assert last < 0.5

@@ -37,10 +37,13 @@ SMOOTHED = Config(smoothed=True)
 SOURCE_BITS = (
     Quality.GAP | Quality.INTERPOLATED | Quality.SATURATED | Quality.UNCALIBRATED | Quality.DUPLICATE_OR_REORDERED
 ).value
-STATES = 13
-PREDICTED, STATE, COVARIANCE = slice(0, 13), slice(13, 26), slice(26, 195)
-DRIFT, NOISE, STANCE, ANEW = slice(195, 208), slice(208, 221), 221, 222
-NOW_STANCE, STANCES = 11, 12  # states: what the present neutral stance, and those before, differ from the mean of all
+# A recorded step: states before and after its measurements, covariance, drift, noise, stances left, begun anew.
+STATES = len(Heading(100.0).states()[0])
+PLACES = np.cumsum([0, STATES, STATES, STATES**2, STATES, STATES])
+PREDICTED, STATE, COVARIANCE, DRIFT, NOISE = (slice(a, b) for a, b in pairwise(PLACES))
+STANCE, ANEW = PLACES[-1], PLACES[-1] + 1
+# The last states: what the present neutral stance, and those before together, differ from the mean of all.
+NOW_STANCE, STANCES = STATES - 2, STATES - 1
 
 
 def work(seed=1, rate=100.0, model=None, extra=()):
@@ -282,6 +285,7 @@ def steps():
     tape = taped(back).clipped(2.2).without(4000, 4020).without(4030, 4060)
     pipeline, _ = walked(tape, calibrated(taped(back), back.windows), SMOOTHED)
     recorded = np.concatenate(pipeline.heading._steps)
+    assert recorded.shape[1] == ANEW + 1
     assert recorded[:, ANEW].sum() == 2  # the first step, and one that began anew twice
     assert np.count_nonzero(recorded[:, STANCE]) == 2
     return recorded
@@ -309,8 +313,8 @@ def test_the_last_step_is_the_filter_s_and_no_step_is_less_sure(steps):
 
 
 def both_headings(pair, smooth, upper, lower, **settings):
-    causal = Heading(100.0, **settings).push(pair, smooth, upper, lower)
-    stage = SmoothedHeading(100.0, **settings)
+    causal = Heading(100.0, bias=np.zeros(6), **settings).push(pair, smooth, upper, lower)
+    stage = SmoothedHeading(100.0, bias=np.zeros(6), **settings)
     assert len(stage.push(pair, smooth, upper, lower).delta) == 0
     return causal, stage.finish()
 
@@ -325,7 +329,7 @@ def drifting(rate, gap=None, jump=0.0):
     return pair, smooth, OrientationBlock(quat, lower.bias, lower.rest, lower.disturbed), lower
 
 
-NO_HOLDS = HeadingSettings(hold_shortest_s=1e6, bias_sd_dps=0.1)
+NO_HOLDS = HeadingSettings(hold_shortest_s=1e5, bias_sd_dps=0.1)
 
 
 def test_a_late_stance_corrects_earlier_rows():
