@@ -241,7 +241,7 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
         pf_anchor(f, c, now, (const double (*)[3])up);
     } else {
         f->x[DELTA] += c->period * (drift[LOWER] - drift[UPPER]);
-        f->correction -= f->correction * (c->period / c->slew);
+        f->correction -= f->correction * (c->period < c->slew ? c->period / c->slew : 1.0);
     }
     spatial_sincos(f->x[DELTA], &sine, &cosine);
     double twist_re = apart_re * cosine - apart_im * sine, twist_im = apart_im * cosine + apart_re * sine;
