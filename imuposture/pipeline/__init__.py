@@ -1,7 +1,7 @@
 """The walk of a sample through every stage.
 
-`walk` is it, `smoothed` the same with hindsight, `live` the same from what a radio brings. `config` holds what decides a
-row, `commands` what may be asked for on the way, `rows` what comes out, `findings` what is known only at the end.
+`walk` is it, `smoothed` the same with hindsight, `live` the same from what a radio brings. `config` holds what decides
+a row, `commands` what may be asked for on the way, `rows` what comes out, `findings` what is known only at the end.
 """
 
 from imuposture.pipeline.config import Config
