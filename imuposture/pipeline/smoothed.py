@@ -10,7 +10,9 @@ from imuposture.calibration import Calibration
 from imuposture.doubt import Doubt
 from imuposture.fusion import NorthBlock, SmoothedFusion, smooth_fuse
 from imuposture.heading import SmoothedHeading
-from imuposture.pipeline import Config, Pipeline, Rows, cut_pair, doubted, no_heading, northern, pieces
+from imuposture.pipeline.config import Config
+from imuposture.pipeline.rows import Rows, cut_pair, pieces
+from imuposture.pipeline.walk import Pipeline, doubted, no_heading, northern
 
 __all__ = ["SmoothedPipeline"]
 
@@ -57,7 +59,8 @@ class SmoothedPipeline(Pipeline):
             pair = self.calibration.apply(samples)
             both = self._oriented(blocks, part)
             related = _cut_heading(heading, part) if self._relates else no_heading(len(pair))
-            yield self._judged(samples, pair, both, northern(related, *both), tilt)
+            posture = self._angles(pair, both, northern(related, *both), tilt)
+            yield Rows(samples, posture, self.metrics.push(posture))
 
     def _doubts_ahead(self) -> list[dict[Role, FloatArray | None]]:
         """Say how sure each piece is before rows that hide a turn: an average over both sides bends both alike."""
