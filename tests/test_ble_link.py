@@ -12,7 +12,7 @@ from fake_bleak import CONTROL, DATA, FakeAir, FakeSensor, clock, run
 from fake_driver import START, STOP, FakeDriver, sample
 
 from imuposture._blocks import Entry
-from imuposture.acquisition.ble import EntryQueue, Link, Radio, find, parse
+from imuposture.acquisition.ble import Address, EntryQueue, Found, Link, Radio, find, parse
 from imuposture.acquisition.drivers import Settings
 
 ONE, TWO = "AA:00:00:00:00:01", "AA:00:00:00:00:02"
@@ -40,9 +40,14 @@ class Bench:
         wanted = dict(list(wanted.items())[:count])
         found = await find(self.radio, wanted, choose=lambda _: self.driver)
         for role, one in found.items():
-            self.links.append(Link(self.radio, one, [Settings(role)], self.queue, self.clock))
-            self.links[-1].start()
+            self.add(one, [Settings(role)])
         await self.until(lambda: all(link.state == "streaming" for link in self.links))
+
+    def add(self, found: Found, seats: list[Settings]) -> None:
+        address = Address(found.advertisement.address)
+        link = Link(self.radio, self.driver, seats, self.queue, self.clock, address=address, sighting=found.sighting)
+        self.links.append(link)
+        link.start()
 
     async def until(self, ready: Callable[[], bool], seconds: float = 60.0) -> float:
         began = self.now()
@@ -263,9 +268,7 @@ def test_a_driver_may_ask_for_a_new_connection():
 def test_two_imus_of_one_peripheral_share_its_link():
     async def story(bench: Bench) -> None:
         found = await find(bench.radio, {"upper": parse("ble:IMU 1#0")}, choose=lambda _: bench.driver)
-        seats = [Settings("upper"), Settings("lower", part=1)]
-        bench.links.append(Link(bench.radio, found["upper"], seats, bench.queue, bench.clock))
-        bench.links[0].start()
+        bench.add(found["upper"], [Settings("upper"), Settings("lower", part=1)])
         await bench.until(lambda: bench.links[0].state == "streaming")
         await asyncio.sleep(1.0)
 
@@ -291,8 +294,7 @@ def test_stopping_in_any_state_leaves_nothing_behind():
 
         async def story(bench: Bench, moment: int = moment) -> None:
             found = await find(bench.radio, {"upper": parse("ble:IMU 1")}, choose=lambda _: bench.driver)
-            bench.links.append(Link(bench.radio, found["upper"], [Settings("upper")], bench.queue, bench.clock))
-            bench.links[0].start()
+            bench.add(found["upper"], [Settings("upper")])
             await asyncio.sleep(moment * 0.005)
 
         made = bench(story)

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from imuposture._blocks import Role
-from imuposture._errors import AcquisitionError
+from imuposture.acquisition.ble.addresses import Address
 from imuposture.acquisition.ble.clock import Clock
 from imuposture.acquisition.ble.connection import Connection, Lasting
 from imuposture.acquisition.ble.faults import explained, short
 from imuposture.acquisition.ble.limits import CONNECT_UNSEEN_S, START_S, STOP_S, LinkError, limited, until
 from imuposture.acquisition.ble.queue import EntryQueue
 from imuposture.acquisition.ble.radio import Radio, Sighting
-from imuposture.acquisition.ble.scanning import Found
 from imuposture.acquisition.ble.steps import Listener, carry_out
-from imuposture.acquisition.drivers import Driver, Procedure, Settings
+from imuposture.acquisition.drivers import Advertisement, Driver, Procedure, Settings
 
 __all__ = ["Link"]
 
@@ -40,35 +39,47 @@ class Link:
     ----------
     radio : Radio
         Shared by all links.
-    found : Found
-        The sensor, with its driver.
+    driver : Driver
     seats : sequence of Settings
         One an IMU that is worn; several for IMUs on one peripheral.
     queue : EntryQueue
     clock : Clock
+    address : Address
+        Which sensor is meant; once one was seen, it stays that one.
+    sighting : Sighting, optional
+        If it was seen just now.
 
     Attributes
     ----------
     state : str
         ``"seeking"``, ``"connecting"``, ``"starting"``, ``"streaming"``, ``"closing"`` or ``"closed"``.
     generation : int
+    connections, losses : int
+        Links that were made; links that were lost, or fell silent.
     reason : str
         Why the last connection ended or the last attempt failed.
     """
 
     def __init__(
-        self, radio: Radio, found: Found, seats: Sequence[Settings], queue: EntryQueue, clock: Clock | None = None
+        self,
+        radio: Radio,
+        driver: Driver,
+        seats: Sequence[Settings],
+        queue: EntryQueue,
+        clock: Clock,
+        *,
+        address: Address,
+        sighting: Sighting | None = None,
     ) -> None:
-        if found.driver is None:
-            raise AcquisitionError("a link needs a driver")
-        self.driver: Driver = found.driver
+        self.driver = driver
         self.seats = tuple(seats)
         self.state = "seeking"
-        self.generation = 0
+        self.generation = self.connections = self.losses = 0
         self.reason = ""
-        self._radio, self._queue, self._clock = radio, queue, clock or Clock()
-        self._sighting: Sighting | None = found.sighting
-        self._device = found.sighting.device
+        self._radio, self._queue, self._clock = radio, queue, clock
+        self._address = address
+        self._sighting = sighting
+        self._device = None if sighting is None else sighting.device
         self._lasting = Lasting()
         self._connection: Connection | None = None
         self._disturbed = asyncio.Event()
@@ -154,12 +165,16 @@ class Link:
         if sighting is not None:
             return sighting
         self.state = "seeking"
-        address = self._device.address
-        found = await self._radio.find(lambda one: one.address == address, SEEK_S)
+        found = await self._radio.find(self._wanted, SEEK_S)
         # A system that still holds the old link hides the sensor from scans, but connects to it.
-        if found is None and attempt % UNSEEN_EVERY:
+        if found is None and (attempt % UNSEEN_EVERY or self._device is None):
             raise LinkError(f"not seen for {SEEK_S:g} s: out of range, or switched off?")
         return found
+
+    def _wanted(self, advertisement: Advertisement) -> bool:
+        if self._device is not None:
+            return advertisement.address == self._device.address
+        return self._address.meets(advertisement) and self.driver.matches(advertisement)
 
     async def _connect(self, sighting: Sighting | None) -> None:
         """Connect; to one that was not seen only until somebody else wants the radio."""
@@ -175,10 +190,13 @@ class Link:
                 await until(connection.open(CONNECT_UNSEEN_S), self._radio.wanted_by_others())
             if not connection.was_open:
                 raise LinkError("gave way to the other sensor")
+            self.connections += 1
             self.state = "starting"
             self._tell("up", driver=self.driver.name)
 
     def _new_connection(self) -> Connection:
+        if self._device is None:
+            raise LinkError("the sensor was never seen")
         return Connection(
             self._radio.transport,
             self._device,
@@ -225,6 +243,7 @@ class Link:
 
     def _disturb(self, reason: str, event: str = "down") -> None:
         if not self._disturbed.is_set():
+            self.losses += 1
             self.reason = reason
             self._tell(event, reason=reason)
             self._disturbed.set()
