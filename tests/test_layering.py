@@ -31,11 +31,12 @@ ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {
     "bleak": ("acquisition/",),
+    "bumble": ("acquisition/virtual/",),
     "pyarrow": ("acquisition/readers/", "acquisition/simulation/writing.py", "output/", *(f"{m}.py" for m in WALK)),
     "click": ("__main__.py", "_cli/"),
     "rich": ("_cli/",),
 }
-HEAVY = {"aiohttp", "bleak", "matplotlib", "pandas", "polars", "pyarrow", "scipy.signal"}
+HEAVY = {"aiohttp", "bleak", "bumble", "matplotlib", "pandas", "polars", "pyarrow", "scipy.signal"}
 LIGHT = ["imuposture", "imuposture.__main__"]
 WITHOUT_ARROW = [f"imuposture.{name}" for name in [*STAGES, "pipeline"] if name != "output"]
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
