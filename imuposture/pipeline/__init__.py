@@ -1,0 +1,25 @@
+"""The walk of a sample through every stage.
+
+`walk` is it, `smoothed` the same with hindsight, `live` the same from what a radio brings. `config` holds what decides
+a row, `commands` what may be asked for on the way, `rows` what comes out, `findings` what is known only at the end.
+"""
+
+from imuposture.pipeline.config import Config
+from imuposture.pipeline.findings import Findings
+from imuposture.pipeline.live import LivePipeline, LiveSensor
+from imuposture.pipeline.rows import Rows, join_pairs, join_rows, pieces
+from imuposture.pipeline.smoothed import SmoothedPipeline
+from imuposture.pipeline.walk import Pipeline
+
+__all__ = [
+    "Config",
+    "Findings",
+    "LivePipeline",
+    "LiveSensor",
+    "Pipeline",
+    "Rows",
+    "SmoothedPipeline",
+    "join_pairs",
+    "join_rows",
+    "pieces",
+]

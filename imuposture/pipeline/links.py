@@ -1,0 +1,86 @@
+"""One sensor's connections: payloads in, blocks out, and what became of the rest."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from imuposture._blocks import Entry, Event, ImuBlock
+from imuposture._errors import DecodeError
+from imuposture.acquisition.drivers import Decoder, Driver, Settings, Status
+
+__all__ = ["Link", "LiveSensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSensor:
+    """A sensor that is streamed from: its driver, and what was asked of it."""
+
+    driver: Driver
+    settings: Settings
+
+
+class Link:
+    """One sensor's connections: the decoder of the present one, and what came of all."""
+
+    def __init__(self, sensor: LiveSensor) -> None:
+        self._sensor = sensor
+        self._decoder: Decoder = sensor.driver.decoder(sensor.settings)
+        self._generation = 0
+        self._down_s: float | None = None
+        self._counts = {"payloads": 0, "rejected": 0, "stale": 0, "connections": 0, "losses": 0}
+        self.statuses: dict[str, dict[str, object]] = {}
+
+    def changed(self, entry: Entry, now: float) -> list[Event]:
+        """Follow a link event: a new connection has a decoder of its own, a lost one is an event once it is back."""
+        if entry.kind != "link":
+            return []
+        if entry.generation > self._generation:
+            self._new(entry.generation)
+        told = _event_of(entry)
+        if told == "up":
+            self._counts["connections"] += 1
+        if told in ("down", "stalled") and self._down_s is None:
+            self._down_s = now
+            self._counts["losses"] += 1
+        elif told == "up" and self._down_s is not None:
+            since, self._down_s = self._down_s, None
+            return [Event("link_loss", since, now)]
+        return []
+
+    def _new(self, generation: int) -> None:
+        self._generation = generation
+        self._decoder = self._sensor.driver.decoder(self._sensor.settings)
+
+    def decoded(self, entry: Entry, now: float) -> list[ImuBlock]:
+        """Return the blocks that a payload completes."""
+        if entry.kind not in ("notification", "read"):
+            return []
+        self._counts["payloads"] += 1
+        if entry.generation < self._generation:
+            self._counts["stale"] += 1
+            return []
+        if entry.generation > self._generation:
+            self._new(entry.generation)
+        try:
+            messages = self._decoder.push(entry.payload, entry.channel)
+        except DecodeError:
+            self._counts["rejected"] += 1
+            return []
+        for message in messages:
+            if isinstance(message, Status):
+                self.statuses[message.what] = dict(message.values)
+        return [replace(message, arrival_s=now) for message in messages if isinstance(message, ImuBlock)]
+
+    def asdict(self) -> dict[str, Any]:
+        """Return counts and driver, for the manifest."""
+        return {**self._counts, "driver": self._sensor.driver.name, "verified": self._sensor.driver.verified}
+
+
+def _event_of(entry: Entry) -> str | None:
+    """Return what a link event says happened; one that cannot be read says nothing."""
+    try:
+        told = json.loads(entry.payload)
+    except (ValueError, RecursionError):
+        return None
+    event = told.get("event") if isinstance(told, dict) else None
+    return event if isinstance(event, str) else None

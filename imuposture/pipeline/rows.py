@@ -1,0 +1,89 @@
+"""What a walk gives, and how blocks of it are cut and joined."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from imuposture._blocks import MetricBlock, PairBlock, PostureBlock, SensorRows
+from imuposture._errors import SignalError
+
+__all__ = ["Rows", "cut_pair", "join_metrics", "join_pairs", "join_rows", "no_rows", "pieces"]
+
+PIECE = 16384  # rows walked at a time: what the stages pass on stays in the cache
+_COLUMNS = tuple(member.name for member in fields(PostureBlock))
+_NO_FLAGS = np.empty(0, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a push gives: the aligned samples as they came, the posture of the same instants, what metrics found."""
+
+    samples: PairBlock
+    posture: PostureBlock
+    metrics: MetricBlock
+
+
+def no_rows() -> Rows:
+    """Return a block without rows."""
+    quaternions = np.empty((0, 4))
+    shapes = {"upper_q": quaternions, "lower_q": quaternions, "quality": _NO_FLAGS, "heading_state": _NO_FLAGS}
+    columns: dict[str, Any] = {name: shapes.get(name, np.empty(0)) for name in _COLUMNS}
+    none = SensorRows(np.empty((0, 3)), np.empty((0, 3)), None, _NO_FLAGS)
+    return Rows(PairBlock(np.empty(0), none, none), PostureBlock(**columns), MetricBlock())
+
+
+def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:
+    """Cut a block, so that what the stages pass on stays small."""
+    for first in range(0, len(pair), rows):
+        yield cut_pair(pair, slice(first, first + rows))
+
+
+def cut_pair(pair: PairBlock, part: slice) -> PairBlock:
+    """Return some rows of a block."""
+    return PairBlock(pair.time_s[part], _part(pair.upper, part), _part(pair.lower, part))
+
+
+def _part(rows: SensorRows, part: slice) -> SensorRows:
+    return SensorRows(rows.acc[part], rows.gyr[part], None if rows.mag is None else rows.mag[part], rows.flags[part])
+
+
+def join_pairs(pairs: Sequence[PairBlock]) -> PairBlock:
+    """Return the rows of several blocks as one.
+
+    Raises
+    ------
+    SignalError
+        If there is no block at all.
+    """
+    filled = [pair for pair in pairs if len(pair)] or list(pairs[:1])
+    if not filled:
+        raise SignalError("there are no blocks to join; give one at least")
+    if len(filled) == 1:
+        return filled[0]
+    times = np.concatenate([pair.time_s for pair in filled])
+    return PairBlock(times, _stacked([p.upper for p in filled]), _stacked([p.lower for p in filled]))
+
+
+def _stacked(rows: Sequence[SensorRows]) -> SensorRows:
+    acc, gyr, flags = (np.concatenate([getattr(one, name) for one in rows]) for name in ("acc", "gyr", "flags"))
+    fields_of = [one.mag for one in rows if one.mag is not None]
+    return SensorRows(acc, gyr, np.concatenate(fields_of) if len(fields_of) == len(rows) else None, flags)
+
+
+def join_metrics(first: MetricBlock, second: MetricBlock) -> MetricBlock:
+    """Return what was found in both."""
+    return MetricBlock(first.events + second.events, first.windows + second.windows, first.summary + second.summary)
+
+
+def join_rows(first: Rows, second: Rows) -> Rows:
+    """Return the rows of both, one after the other."""
+    metrics = join_metrics(first.metrics, second.metrics)
+    if not len(second.posture) or not len(first.posture):
+        kept = first if len(first.posture) else second
+        return Rows(kept.samples, kept.posture, metrics)
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(first.posture, name), getattr(second.posture, name)]) for name in _COLUMNS
+    }
+    return Rows(join_pairs([first.samples, second.samples]), PostureBlock(**columns), metrics)
