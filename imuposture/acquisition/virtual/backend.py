@@ -331,15 +331,11 @@ class ClientBackend(BaseBleakClient):
         except core.BaseBumbleError as error:
             raise BleakError(str(error)) from error
 
-    async def read_gatt_char(
-        self, characteristic: BleakGATTCharacteristic, **_: Any
-    ) -> bytearray:
+    async def read_gatt_char(self, characteristic: BleakGATTCharacteristic, **_: Any) -> bytearray:
         """Read a characteristic."""
         return bytearray(await self._ask(self._connected().read_value(characteristic.obj)))
 
-    async def read_gatt_descriptor(
-        self, descriptor: BleakGATTDescriptor, **_: Any
-    ) -> bytearray:
+    async def read_gatt_descriptor(self, descriptor: BleakGATTDescriptor, **_: Any) -> bytearray:
         """Read a descriptor."""
         return bytearray(await self._ask(self._connected().read_value(descriptor.obj)))
 

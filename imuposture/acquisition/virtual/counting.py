@@ -22,6 +22,8 @@ class Ledger:
 
     Attributes
     ----------
+    streams : list of int
+        Number of the first sample of each stream: within one, the sensor's clock runs on evenly.
     notifications : int
         Payloads with samples in them that reached the host, copies included.
     copies : int
@@ -31,11 +33,16 @@ class Ledger:
     def __init__(self) -> None:
         self._fates = bytearray()
         self._totals: Counter[Fate] = Counter()
+        self.streams: list[int] = []
         self.notifications = 0
         self.copies = 0
 
     def __len__(self) -> int:
         return len(self._fates)
+
+    def begin(self) -> None:
+        """Begin a stream."""
+        self.streams.append(len(self._fates))
 
     def take(self, rows: int, fate: Fate = Fate.PENDING) -> int:
         """Enter samples that were just taken; return the number of the first."""
@@ -45,7 +52,7 @@ class Ledger:
         return first
 
     def settle(self, first: int, stop: int, fate: Fate) -> None:
-        """Decide on samples that are pending."""
+        """Decide on samples that are pending; a decision stands."""
         for number in range(first, stop):
             if self._fates[number] == Fate.PENDING:
                 self._fates[number] = fate

@@ -114,25 +114,25 @@ class Incident:
     at_s : float
         Seconds after the world was made.
     kind : str
-        ``lose_link`` (supervision timeout, 0x08), ``drop_link`` (the sensor hangs up, 0x13), ``stall`` (the link
-        stays up, nothing comes through for ``seconds``; what the FIFO holds follows in a burst), ``power_off``,
-        ``power_on``, ``restart`` (off and on again after ``seconds``; its clock starts anew), ``battery`` (shows
-        ``percent``; at 0 it goes off), ``set`` (standing faults change: ``values``).
+        ``lose_link`` (supervision timeout, 0x08, after ``seconds`` of silence), ``drop_link`` (the sensor hangs up,
+        0x13), ``stall`` (the link stays up, nothing comes through for ``seconds``; what the FIFO holds follows in a
+        burst), ``power_off``, ``power_on``, ``restart`` (off, and on again after ``seconds``; its clock starts anew),
+        ``battery`` (shows ``percent``; at 0 it goes off), ``set`` (standing faults change: ``values``).
     seconds, percent : float
     values : mapping of field of `Faults` to value
     """
 
     at_s: float
     kind: Kind
-    seconds: float = 1.0
+    seconds: float = 0.0
     percent: float = 0.0
     values: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"no incident called {self.kind!r}; there are {', '.join(KINDS)}")
-        if not self.at_s >= 0.0 or not self.seconds > 0.0:
-            raise ConfigError(f"at_s must be 0 or more and seconds above 0, got {self.at_s!r} and {self.seconds!r}")
+        if not self.at_s >= 0.0 or not self.seconds >= 0.0:
+            raise ConfigError(f"at_s and seconds must be 0 or more, got {self.at_s!r} and {self.seconds!r}")
         Faults().changed(**self.values)
 
 

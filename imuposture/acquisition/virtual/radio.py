@@ -15,7 +15,9 @@ from bumble.transport.common import TransportSink
 
 __all__ = ["RadioController", "RadioLink"]
 
-Heard = Callable[[bytes], None]  # told of every L2CAP PDU that reached the other side
+TIMED_OUT = hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR
+Heard = Callable[[bytes], None]
+Flight = tuple[Controller, Controller, Connection, bytes]  # sender, receiver, the sender's connection, L2CAP PDU
 
 
 @dataclass
@@ -52,6 +54,8 @@ class RadioController(Controller):
         What the host sends comes from ``source``, what it is told goes to ``sink``.
     """
 
+    link: "RadioLink"
+    gone = False
     # 27, the stock value, cuts every notification into pieces, each with its own event.
     le_acl_data_packet_length = 251
 
@@ -101,17 +105,41 @@ class RadioController(Controller):
 
     def lose_links(self) -> None:
         """Let every connection end as by supervision timeout (0x08) on both sides: nobody said goodbye."""
-        reason = hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR
-        for mine in list(self.le_connections.values()):
-            peer = self.link.find_le_controller(mine.peer_address)
-            theirs = peer.le_connections.get(mine.self_address) if peer else None
-            self.on_le_disconnected(mine, reason)
-            if peer and theirs:
-                peer.on_le_disconnected(theirs, reason)
+        for connection in list(self.le_connections.values()):
+            self._lose_at_peer(connection)
+            self.on_le_disconnected(connection, TIMED_OUT)
+
+    def vanish(self) -> None:
+        """Lose all power: others learn of it by their supervision timeout, this side's host not at all.
+
+        Stock: a device that is powered off goes on advertising, and accepts connections.
+        """
+        self.gone = True
+        self.advertiser.stop()
+        for connection in list(self.le_connections.values()):
+            self._lose_at_peer(connection)
+        self.le_connections.clear()
+        self.link.remove_controller(self)
+
+    def _lose_at_peer(self, connection: Connection) -> None:
+        peer = self.link.find_le_controller(connection.peer_address)
+        theirs = peer.le_connections.get(connection.self_address) if peer else None
+        if peer and theirs:
+            peer.on_le_disconnected(theirs, TIMED_OUT)
+
+    def on_packet(self, packet: bytes) -> None:
+        """Take what the host says, as long as there is power."""
+        if not self.gone:
+            super().on_packet(packet)
+
+    def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
+        """Tell the host, as long as there is power."""
+        if not self.gone:
+            super().send_hci_packet(packet)
 
 
 class RadioLink(LocalLink):
-    """The air between controllers, in a fixed order, telling a sender what arrived."""
+    """The air between controllers: everything happens in a fixed order, can be held up, and a sender may listen."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # bumble left it without types
@@ -119,6 +147,7 @@ class RadioLink(LocalLink):
         self._air: list[Controller] = []
         self.controllers = self._air  # type: ignore[assignment]  # bumble only adds, removes and iterates
         self._heard: dict[Controller, Heard] = {}
+        self._held: dict[Controller, list[Flight]] = {}
 
     def add_controller(self, controller: Controller) -> None:
         """Bring a controller into range."""
@@ -128,10 +157,21 @@ class RadioLink(LocalLink):
         """Take a controller out of range, or off; one that is not there stays so."""
         if controller in self._air:
             self._air.remove(controller)
+        self._heard.pop(controller, None)
+        self._held.pop(controller, None)
 
     def tell(self, controller: Controller, heard: Heard) -> None:
         """Call ``heard`` with every L2CAP PDU of a controller at the moment in which it reaches the other side."""
         self._heard[controller] = heard
+
+    def hold(self, controller: Controller) -> None:
+        """Let nothing through to or from a controller, though its links stay up."""
+        self._held.setdefault(controller, [])
+
+    def release(self, controller: Controller) -> None:
+        """Let everything through that was held up, in order."""
+        for flight in self._held.pop(controller, ()):
+            self._take_off(*flight)
 
     def send_acl_data(
         self,
@@ -148,10 +188,19 @@ class RadioLink(LocalLink):
         connection = sender_controller.le_connections.get(destination_address)
         receiver = self.find_le_controller(destination_address)
         if connection and receiver:
-            asyncio.get_running_loop().call_soon(self._arrive, sender_controller, receiver, connection, data)
+            self._take_off(sender_controller, receiver, connection, data)
+
+    def _take_off(self, sender: Controller, receiver: Controller, connection: Connection, data: bytes) -> None:
+        for end in (sender, receiver):
+            if end in self._held:
+                self._held[end].append((sender, receiver, connection, data))
+                return
+        asyncio.get_running_loop().call_soon(self._arrive, sender, receiver, connection, data)
 
     def _arrive(self, sender: Controller, receiver: Controller, connection: Connection, data: bytes) -> None:
-        if connection.self_address in receiver.le_connections:  # else the link broke while it was in the air
+        if sender.le_connections.get(connection.peer_address) is not connection:
+            return  # the link broke while this was in the air
+        if connection.self_address in receiver.le_connections:
             receiver.on_link_acl_data(connection.self_address, PhysicalTransport.LE, data)
             if sender in self._heard:
                 self._heard[sender](data)

@@ -166,7 +166,8 @@ class VirtualWorld:
         worn = self.simulation.upper if role == "upper" else self.simulation.lower
         setup = self.setups[role]
         firmware = self._kinds[role](wire.Identity(self.address(role)))
-        return VirtualSensor(link, firmware, worn, Sampler(worn, self.motion_s), setup.faults, f"{self._seed} {role}")
+        sampler = Sampler(worn, self.motion_s)
+        return VirtualSensor(link, firmware, sampler, faults=setup.faults, seed=f"{self._seed} {role}")
 
     async def _play(self, role: Role, timeline: Sequence[Incident]) -> None:
         loop = asyncio.get_running_loop()
@@ -183,7 +184,7 @@ class VirtualWorld:
         if self._central:
             await self._central.close()
         for sensor in self.sensors.values():
-            await sensor.power_off()
+            await sensor.close()
         self._transport = self._link = self._central = None
 
     def truth(self, time_s: ArrayLike, *, from_stance: bool = False) -> Truth:

@@ -103,6 +103,10 @@ class Firmware(ABC):
         How often it was asked to identify itself.
     wants_off : bool
         It was asked to switch itself off.
+    counter_start : int
+        What its counter starts from at power-on, if it has one.
+    subscribed : set of str
+        Characteristics that the central listens to.
     """
 
     identity: Identity
@@ -132,6 +136,16 @@ class Firmware(ABC):
         """Samples in one packet at the present rate."""
         return 1
 
+    @property
+    @abstractmethod
+    def stream_uuid(self) -> str:
+        """Characteristic to which samples go."""
+
+    @property
+    def listened_to(self) -> bool:
+        """Whether the central wants samples where they go."""
+        return self.stream_uuid in self.subscribed
+
     @abstractmethod
     def boot(self) -> None:
         """Be switched on: what is not kept in flash is as it left the factory."""
@@ -142,17 +156,19 @@ class Firmware(ABC):
         if self.quits_without_link:
             self.streaming = False
 
-    def subscribe(self, uuid: str, *, on: bool) -> list[Notification]:
+    def subscribe(self, uuid: str, *, on: bool) -> Sequence[Notification]:
         """Take a subscription; return what is said in reply."""
         (self.subscribed.add if on else self.subscribed.discard)(uuid)
-        return []
+        return ()
 
     def read(self, uuid: str, clock_s: float) -> bytes:
         """Return the value of a readable characteristic at an instant of its own clock."""
+        del clock_s
         raise NotImplementedError(f"{type(self).__name__} has nothing to read at {uuid}")
 
     def write(self, uuid: str, data: bytes, clock_s: float) -> Sequence[Notification]:
         """Take a command at an instant of its own clock; return what is notified in reply."""
+        del data, clock_s
         raise NotImplementedError(f"{type(self).__name__} takes no commands at {uuid}")
 
     @abstractmethod

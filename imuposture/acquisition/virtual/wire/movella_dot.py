@@ -1,7 +1,7 @@
 """Movella (Xsens) DOT, as its BLE service specification XD0506P describes it."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -99,6 +99,11 @@ class MovellaDot(Firmware):
     timeouts: bytes = bytes((10, 0, 30, 0))
     tag: bytes = b"Movella DOT"
 
+    @property
+    def stream_uuid(self) -> str:
+        """Long, medium or short, by payload mode."""
+        return MODES[self.mode][0]
+
     def boot(self) -> None:
         """Start idle; rate, filter, tag and payload mode are non-volatile."""
         self.streaming = False
@@ -106,6 +111,7 @@ class MovellaDot(Firmware):
 
     def read(self, uuid: str, clock_s: float) -> bytes:
         """Return device information, the control, the measuring state or the battery."""
+        del clock_s
         if uuid == INFO:
             return self._info()
         if uuid == CONTROL:
@@ -125,6 +131,7 @@ class MovellaDot(Firmware):
 
     def write(self, uuid: str, data: bytes, clock_s: float) -> Sequence[Notification]:
         """Take the control, a start or stop of the measurement, or a message."""
+        del clock_s
         if uuid == CONTROL and len(data) == 32:
             self._control(data)
         elif uuid == MEASURE and len(data) == 3 and data[0] == 1 and data[2] in MODES:
@@ -163,13 +170,11 @@ class MovellaDot(Firmware):
 
     def encode(self, samples: Samples, room: int) -> Iterator[Packet]:
         """Pack one sample a notification, zero-padded to its characteristic's size."""
+        del room  # what does not fit is cut by the radio
         uuid, fields = MODES[self.mode]
-        if uuid not in self.subscribed:
-            yield from (Packet((), ()) for _ in range(len(samples)))
-            return
         rows = np.zeros((len(samples), SIZES[uuid]), dtype=np.uint8)
         ticks = np.round(samples.clock_s * 1e6).astype(np.int64) % 2**32
-        columns = [_bytes_of(ticks.astype("<u4")[:, None]), *(_field(name, samples) for name in fields)]
+        columns = [_bytes_of(ticks.astype("<u4")[:, None]), *(_bytes_of(FIELDS[name](samples)) for name in fields)]
         packed = np.concatenate(columns, axis=1)
         rows[:, : packed.shape[1]] = packed
         whole, size = rows.tobytes(), SIZES[uuid]
@@ -189,23 +194,6 @@ def _bytes_of(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return flat
 
 
-def _field(name: str, samples: Samples) -> NDArray[np.uint8]:
-    if name == "quat":
-        return _bytes_of(samples.quat.astype("<f4"))
-    if name == "acc":
-        return _bytes_of(samples.acc.astype("<f4"))
-    if name == "gyr":
-        return _bytes_of(np.degrees(samples.gyr).astype("<f4"))
-    if name == "euler":
-        return _bytes_of(euler_deg(samples.quat).astype("<f4"))
-    if name == "free":
-        return _bytes_of(_free_acceleration(samples).astype("<f4"))
-    if name == "mag":
-        mag = np.zeros_like(samples.acc) if samples.mag is None else samples.mag
-        return _bytes_of(np.round(mag / FIELD_UNIT_UT * 4096.0).astype("<i2"))
-    return np.zeros((len(samples), 4), dtype=np.uint8)  # status and clip counts: nothing clipped
-
-
 def _free_acceleration(samples: Samples) -> NDArray[np.float64]:
     """Return acceleration (n, 3), m/s2, without gravity, in the earth frame."""
     w, v = samples.quat[:, :1], samples.quat[:, 1:]
@@ -213,3 +201,19 @@ def _free_acceleration(samples: Samples) -> NDArray[np.float64]:
     turned: NDArray[np.float64] = samples.acc + w * twice + np.cross(v, twice)
     turned[:, 2] -= GRAVITY
     return turned
+
+
+def _field_strength(samples: Samples) -> NDArray[np.generic]:
+    mag = np.zeros_like(samples.acc) if samples.mag is None else samples.mag
+    return np.round(mag / FIELD_UNIT_UT * 4096.0).astype("<i2")
+
+
+FIELDS: dict[str, Callable[[Samples], NDArray[np.generic]]] = {
+    "quat": lambda samples: samples.quat.astype("<f4"),
+    "acc": lambda samples: samples.acc.astype("<f4"),
+    "gyr": lambda samples: np.degrees(samples.gyr).astype("<f4"),
+    "euler": lambda samples: euler_deg(samples.quat).astype("<f4"),
+    "free": lambda samples: _free_acceleration(samples).astype("<f4"),
+    "mag": _field_strength,
+    "status": lambda samples: np.zeros((len(samples), 4), dtype=np.uint8),  # nothing clipped
+}

@@ -63,17 +63,23 @@ class WitMotion(Firmware):
         self.subscribed.clear()
 
     @property
+    def stream_uuid(self) -> str:
+        """The only one that notifies; replies come there too."""
+        return NOTIFY
+
+    @property
     def packet_rows(self) -> int:
         """Frames a notification: 4 at 100 Hz, as recorded; about 25 notifications a second."""
         return max(1, round(self.rate_hz / 25.0))
 
-    def subscribe(self, uuid: str, *, on: bool) -> list[Notification]:
+    def subscribe(self, uuid: str, *, on: bool) -> Sequence[Notification]:
         """Stream while somebody listens."""
         self.streaming = on
         return super().subscribe(uuid, on=on)
 
     def write(self, uuid: str, data: bytes, clock_s: float) -> Sequence[Notification]:
         """Take ``FF AA register low high``; a read is answered, a write obeyed when unlocked."""
+        del uuid  # there is only one to write to
         if len(data) != 5 or data[:2] != b"\xff\xaa":
             return ()
         register, value = data[2], int.from_bytes(data[3:], "little")
@@ -101,20 +107,15 @@ class WitMotion(Firmware):
         return struct.pack("<BBH8H", 0x55, 0x71, first & 0xFFFF, *(value & 0xFFFF for value in values))
 
     def _register(self, register: int) -> int:
-        if register == BATTERY:
-            return next((volts for volts, percent in LADDER if self.battery_percent < percent), 397)
-        if register == TEMPERATURE:
-            return 2650
-        if register == VERSION:
-            return 0x2F67
-        if register == FIELD_KIND:
-            return 3
         if SERIAL <= register < SERIAL + 6:
-            return int(f"WT{self.identity.serial:010d}"[2 * (register - SERIAL) :][:2].encode().hex(), 16)
+            text = f"WT{self.identity.serial:010d}"[2 * (register - SERIAL) :][:2]
+            return int.from_bytes(text.encode(), "little")
         for start, offset, count in ((FIELD, 0, 3), (0x3D, 3, 3), (QUATERNION, 6, 4)):
             if start <= register < start + count and self.last:
                 return self.last[offset + register - start]
-        return self.registers.get(register, 0)
+        volts = next((volts for volts, percent in LADDER if self.battery_percent < percent), 397)
+        fixed = {BATTERY: volts, TEMPERATURE: 2650, VERSION: 0x2F67, FIELD_KIND: 3}
+        return fixed.get(register, self.registers.get(register, 0))
 
     def encode(self, samples: Samples, room: int) -> Iterator[Packet]:
         """Pack frames; what does not fit into a notification goes on in the next."""
