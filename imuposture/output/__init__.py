@@ -5,6 +5,7 @@ session.py puts them together so that a folder appears whole or not at all, resu
 journal.py keeps what comes; journal_reader.py reads that back, however damaged.
 """
 
+from imuposture.output.closing import Recovery, close_session, recover
 from imuposture.output.journal import Journal
 from imuposture.output.journal_reader import Damage, read_entries
 from imuposture.output.result import Result, Sessions, open_sessions
@@ -14,10 +15,13 @@ __all__ = [
     "Damage",
     "Journal",
     "Memory",
+    "Recovery",
     "Result",
     "SessionFolder",
     "Sessions",
+    "close_session",
     "find_kept",
     "open_sessions",
     "read_entries",
+    "recover",
 ]

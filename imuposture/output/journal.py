@@ -6,6 +6,7 @@ that entries survive not only the end of this process (NORMAL or OFF would do fo
 Each row carries its number and a CRC-32 over all of its fields, so that a reader need not trust the file around it.
 """
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -22,7 +23,7 @@ from imuposture._errors import SessionError
 from imuposture.output import manifest as _manifest
 from imuposture.output.journal_pages import PAGE
 from imuposture.output.journal_reader import JOURNAL
-from imuposture.output.journal_rows import Row, crc_of_count, row_of
+from imuposture.output.journal_rows import Mark, Row, crc_of_mark, row_of
 from imuposture.output.lock import LOCK, FolderLock
 from imuposture.output.parquet import sync
 
@@ -38,7 +39,7 @@ _TABLES = """
 CREATE TABLE entries (number INTEGER PRIMARY KEY, arrival_ns INTEGER NOT NULL, kind INTEGER NOT NULL,
     role INTEGER NOT NULL, generation INTEGER NOT NULL, channel INTEGER NOT NULL, payload BLOB NOT NULL,
     crc32 INTEGER NOT NULL);
-CREATE TABLE acknowledged (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, crc32 INTEGER NOT NULL);
+CREATE TABLE marks (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, crc32 INTEGER NOT NULL);
 """
 
 
@@ -48,7 +49,7 @@ class Journal:
     Parameters
     ----------
     folder : path-like
-        The session folder to be: new, or empty. Its manifest is written first, with ``state`` "recording".
+        The session folder to be: new, or empty. Its manifest is written first.
     manifest : mapping
         What is known before the first entry.
     interval_s : float
@@ -85,8 +86,9 @@ class Journal:
         self._lock = _claimed(self.folder)
         try:
             self._check_space()
-            _manifest.put(self.folder, _manifest.completed({**manifest, "state": "recording"}))
+            _manifest.put(self.folder, _manifest.completed({**manifest, "state": _manifest.BEGINNING}))
             self._database = _created(self.folder / JOURNAL)
+            _manifest.put(self.folder, _manifest.completed({**manifest, "state": _manifest.RECORDING}))
             self._file = (self.folder / JOURNAL).stat()
         except BaseException as error:
             self._lock.release()
@@ -199,7 +201,11 @@ class Journal:
         try:
             if self._error is not None and _is_full(self._error.__cause__):
                 self._try_again()
+            if self._error is None:
+                _mark(self._database, Mark.CLOSED, self._acknowledged)
             self._database.close()
+        except (OSError, sqlite3.Error) as error:
+            raise self._failure(error) from error
         finally:
             self._lock.release()
         if self._error is not None:
@@ -244,8 +250,7 @@ class Journal:
                 some = rows[begin : begin + _AT_ONCE]
                 places = ",".join(["(?,?,?,?,?,?,?,?)"] * len(some))
                 self._database.execute(f"INSERT INTO entries VALUES {places}", list(itertools.chain(*some)))
-            count = rows[-1].number + 1
-            self._database.execute("REPLACE INTO acknowledged VALUES (0, ?, ?)", (count, crc_of_count(count)))
+            _mark(self._database, Mark.ACKNOWLEDGED, rows[-1].number + 1)
         self._acknowledge(rows)
 
     def _acknowledge(self, rows: list[Row]) -> None:
@@ -311,11 +316,16 @@ def _claimed(folder: Path) -> FolderLock:
 
 
 def _created(path: Path) -> sqlite3.Connection:
+    """Make the journal; it has its tables and first mark before it has its name."""
+    part = path.with_name(f".{path.name}.partial")
+    with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as database:
+        for pragma in (f"page_size={PAGE}", f"application_id={APPLICATION_ID}", f"user_version={JOURNAL_VERSION}"):
+            database.execute(f"PRAGMA {pragma}")
+        database.executescript(_TABLES)
+        _mark(database, Mark.ACKNOWLEDGED, 0)
+    os.replace(part, path)
     database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     for pragma in (
-        f"page_size={PAGE}",
-        f"application_id={APPLICATION_ID}",
-        f"user_version={JOURNAL_VERSION}",
         "locking_mode=EXCLUSIVE",  # nobody else writes, and no shared memory file is needed
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -323,10 +333,15 @@ def _created(path: Path) -> sqlite3.Connection:
         "checkpoint_fullfsync=1",
     ):
         database.execute(f"PRAGMA {pragma}")
-    database.executescript(_TABLES)
+    _mark(database, Mark.BEGUN, 0)
+    database.execute("PRAGMA wal_checkpoint")  # so that the mark is there even if the log should get lost
     sync(path.parent)
     sync(path.parent.parent)
     return database
+
+
+def _mark(database: sqlite3.Connection, mark: Mark, count: int) -> None:
+    database.execute("REPLACE INTO marks VALUES (?, ?, ?)", (mark, count, crc_of_mark(mark, count)))
 
 
 def _is_full(error: BaseException | None) -> bool:

@@ -11,7 +11,7 @@ Layout after https://www.sqlite.org/fileformat2.html: section 1.6 (leaf pages), 
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from imuposture.output.journal_rows import MOST_PAYLOAD, Row, crc_of_count, trusted
+from imuposture.output.journal_rows import MOST_PAYLOAD, Mark, Row, crc_of_mark, trusted
 
 __all__ = ["PAGE", "Pages"]
 
@@ -21,8 +21,8 @@ _LEAF_HEADER = 8
 _LOCAL_MOST = PAGE - 35  # bytes of a record that a leaf page holds; the rest is on pages of its own
 _LOCAL_LEAST = (PAGE - 12) * 32 // 255 - 23
 _WHOLE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}  # type of a value -> bytes of the whole number
-_ENTRY, _COUNT = 8, 3  # columns of the two tables
-_MOST_ROWS, _MOST_COUNTS = 200, 4  # a page has room for 170 rows without payload; of the counts there is one
+_ENTRY, _MARK = 8, 3  # columns of the two tables
+_MOST_ROWS, _MOST_MARKS = 200, 8  # a page has room for 170 rows without payload; of the marks there are three
 
 Value = int | bytes | None
 Lookup = Callable[[int], bytes]
@@ -49,11 +49,6 @@ class Pages:
         self._frames = list(_frames(log)) if log is not None else []
         self._newest = {frame.number: frame.place for frame in self._frames}
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield each page of the file, then each of the log."""
-        for place in self.places():
-            yield self.page(place)
-
     def places(self) -> Iterator[tuple[bool, int]]:
         """Yield the place of each whole page: whether in the log, and its first byte."""
         if self._file is not None:
@@ -67,24 +62,31 @@ class Pages:
 
     def rows(self, page: bytes) -> Iterator[Row]:
         """Yield the rows of a page that prove themselves, by their place in it."""
-        return (found for found in _found(page, (self._newest_page, self._file_page)) if isinstance(found, Row))
+        lookups = (self._newest_page, self._file_page)
+        lowest = len(page)
+        for at, cell in _cells(page, _MOST_ROWS):
+            if at >= lowest:  # where the places of records meet the records
+                break
+            row = _row_at(page, cell, lookups)
+            if row is not None:
+                lowest = min(lowest, cell)
+                yield row
 
-    def count(self) -> int:
-        """Return how many entries must be there, as the last whole transaction says."""
-        count = 0
+    def marks(self) -> dict[int, int]:
+        """Return the marks of all whole transactions, each with the highest count."""
+        marks: dict[int, int] = {}
+        pending: dict[int, int] = {}
+        salt = b""
         for place in self.places():
-            count = count if place[0] else max(count, self._told(place))
-        pending, salt = 0, b""
+            if not place[0]:
+                _raise_to(marks, _marks(self.page(place)))
         for frame in self._frames:  # what an unfinished transaction says was never acknowledged
-            pending = max(pending if frame.salt == salt else 0, self._told((True, frame.place)))
-            salt = frame.salt
+            if frame.salt != salt:
+                pending, salt = {}, frame.salt
+            _raise_to(pending, _marks(self.page((True, frame.place))))
             if frame.ends:
-                count, pending = max(count, pending), 0
-        return count
-
-    def _told(self, place: tuple[bool, int]) -> int:
-        page = self.page(place)
-        return max((found for found in _found(page, (), counts=True) if isinstance(found, int)), default=0)
+                _raise_to(marks, pending)
+        return marks
 
     def _newest_page(self, number: int) -> bytes:
         return self.page((True, self._newest[number])) if number in self._newest else self._file_page(number)
@@ -107,18 +109,27 @@ def _read(source: BinaryIO, place: int) -> bytes:
     return source.read(PAGE)
 
 
-def _found(page: bytes, lookups: tuple[Lookup, ...], *, counts: bool = False) -> Iterator[Row | int]:
-    """Yield each row of a page that proves itself, or with ``counts`` each number of acknowledged entries."""
-    most = _LEAF_HEADER + 2 * (_MOST_COUNTS if counts else _MOST_ROWS)
-    lowest, at = min(len(page), most), _LEAF_HEADER
-    while at + 2 <= lowest:  # the places of records grow upwards until they meet the records
-        cell = int.from_bytes(page[at : at + 2], "big")
-        at += 2
+def _cells(page: bytes, most: int) -> Iterator[tuple[int, int]]:
+    """Yield up to ``most`` places of records, each after the place at which it stands."""
+    for at in range(_LEAF_HEADER, min(len(page) - 1, _LEAF_HEADER + 2 * most), 2):
+        cell = page[at] << 8 | page[at + 1]
         if _LEAF_HEADER <= cell < len(page):
-            found = _count_at(page, cell) if counts else _row_at(page, cell, lookups)
-            if found is not None:
-                lowest = min(lowest, cell)
-                yield found
+            yield at, cell
+
+
+def _marks(page: bytes) -> dict[int, int]:
+    """Return the marks of a page that prove themselves."""
+    marks: dict[int, int] = {}
+    for _, cell in _cells(page, _MOST_MARKS):
+        mark = _mark_at(page, cell)
+        if mark is not None:
+            marks[mark[0]] = mark[1]
+    return marks
+
+
+def _raise_to(marks: dict[int, int], others: dict[int, int]) -> None:
+    for mark, count in others.items():
+        marks[mark] = max(count, marks.get(mark, 0))
 
 
 def _row_at(page: bytes, cell: int, lookups: tuple[Lookup, ...]) -> Row | None:
@@ -136,17 +147,17 @@ def _row_at(page: bytes, cell: int, lookups: tuple[Lookup, ...]) -> Row | None:
         return None
 
 
-def _count_at(page: bytes, cell: int) -> int | None:
-    """Return the count that a record of the table ``acknowledged`` keeps, if it proves itself."""
+def _mark_at(page: bytes, cell: int) -> tuple[int, int] | None:
+    """Return the mark and the count that begin at a place of a page, if they prove themselves."""
     try:
         length, start = _varint(page, cell)
-        _, start = _varint(page, start)
+        mark, start = _varint(page, start)
         values = _values(page[start : start + length])
     except (IndexError, ValueError):
         return None
-    if len(values) != _COUNT or not isinstance(values[1], int) or values[2] != crc_of_count(values[1]):
+    if mark not in set(Mark) or len(values) != _MARK or not isinstance(values[1], int):
         return None
-    return values[1]
+    return (mark, values[1]) if values[2] == crc_of_mark(mark, values[1]) else None
 
 
 def _long(page: bytes, start: int, length: int, lookup: Lookup) -> bytes:

@@ -1,4 +1,4 @@
-"""journal.sqlite -> the entries of a session, in their order, each one verified.
+"""journal.sqlite, or notifications.parquet once closed -> the entries of a session, in order, each one verified.
 
 What was damaged is told, with its place, and never used: either to whoever asks for it, or as an error.
 """
@@ -8,12 +8,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from imuposture._blocks import Entry
 from imuposture._errors import SessionError
 from imuposture.output.journal_pages import Pages
-from imuposture.output.journal_rows import Row, trusted
+from imuposture.output.journal_rows import Mark, Row, trusted
+from imuposture.output.manifest import CLOSED, load
+from imuposture.output.notifications import NOTIFICATIONS, rows_of
 
 __all__ = ["JOURNAL", "LOG", "Damage", "read_entries", "read_rows"]
 
@@ -28,17 +30,19 @@ class Damage:
     Attributes
     ----------
     first, last : int
-        Their numbers, from 0.
+        Their numbers, from 0; ``last`` is None where nobody can tell how many there were, or whether there were any.
     after_ns, before_ns : int or None
         Arrival of the entries before and after them; None where there is none.
     """
 
     first: int
-    last: int
+    last: int | None
     after_ns: int | None
     before_ns: int | None
 
     def __str__(self) -> str:
+        if self.last is None:
+            return f"part of the journal is missing: entries from {self.first} on may be lost"
         if self.first == self.last:
             return f"entry {self.first} is damaged"
         return f"entries {self.first} to {self.last} are damaged"
@@ -74,25 +78,45 @@ def read_entries(folder: str | os.PathLike[str], on_damage: OnDamage | None = No
 
 
 def read_rows(folder: Path, on_damage: OnDamage | None = None) -> Iterator[Row]:
-    """Read the rows of a journal; see `read_entries`.
+    """Read the rows of a journal, or of the table it became; see `read_entries`.
 
     Raises
     ------
     SessionError
-        As `read_entries`.
+        As `read_entries`; of a closed session, what was lost before is no error any more.
     """
+    if (seal := _sealed(folder)) is not None:
+        yield from _checked(rows_of(folder / NOTIFICATIONS, seal), 0, on_damage or _known)
+        return
     path = folder / JOURNAL
     with contextlib.ExitStack() as stack:
         try:
             file, log = _opened(path, stack), _opened(folder / LOG, stack)
             if file is None and log is None:
-                raise SessionError(f"{folder} holds no {JOURNAL}: nothing was recorded here, or it is closed already")
+                raise SessionError(f"{folder} holds no {JOURNAL}: nothing was recorded here")
             pages = Pages(file, log)
-            yield from _checked(_in_order(pages, path), pages.count(), path, on_damage or _refused(path))
+            yield from _checked(_in_order(pages, path), _end(pages, log), on_damage or _refused(path))
         except OSError as error:
             if isinstance(error, SessionError):
                 raise
             raise SessionError(f"{path} cannot be read: {error.strerror}; is the disk failing?") from error
+
+
+def _sealed(folder: Path) -> dict[str, Any] | None:
+    """Return what the manifest says of notifications.parquet; None while the journal counts."""
+    try:
+        manifest = load(folder)
+    except SessionError:
+        if (folder / JOURNAL).exists():  # it needs no manifest
+            return None
+        raise
+    tables = manifest.get("tables")
+    seal = tables.get("notifications") if isinstance(tables, dict) else None
+    return seal if manifest.get("state") == CLOSED and isinstance(seal, dict) else None
+
+
+def _known(_damage: Damage) -> None:
+    """Say nothing: the manifest of a closed session tells what was lost."""
 
 
 def _opened(path: Path, stack: contextlib.ExitStack) -> BinaryIO | None:
@@ -109,7 +133,16 @@ def _refused(path: Path) -> OnDamage:
     return refuse
 
 
-def _checked(rows: Iterator[Row], count: int, path: Path, on_damage: OnDamage) -> Iterator[Row]:
+def _end(pages: Pages, log: BinaryIO | None) -> int | None:
+    """Return how many entries were acknowledged; None if that part of the journal is missing."""
+    marks = pages.marks()
+    merged = Mark.CLOSED in marks or Mark.BEGUN not in marks
+    if log is None and not merged:
+        return None
+    return max((marks[mark] for mark in (Mark.ACKNOWLEDGED, Mark.CLOSED) if mark in marks), default=None)
+
+
+def _checked(rows: Iterator[Row], end: int | None, on_damage: OnDamage) -> Iterator[Row]:
     """Pass rows on and tell of those that are missing between them, or behind the last one."""
     after, expected = None, 0
     for row in rows:
@@ -117,16 +150,8 @@ def _checked(rows: Iterator[Row], count: int, path: Path, on_damage: OnDamage) -
             on_damage(Damage(expected, row.number - 1, after, row.arrival_ns))
         after, expected = row.arrival_ns, row.number + 1
         yield row
-    if count > expected:
-        on_damage(Damage(expected, count - 1, after, None))
-    if not expected and not count and not _is_database(path):
-        raise SessionError(f"{path} is no journal, or damaged beyond recovery: no entry could be found in it")
-
-
-def _is_database(path: Path) -> bool:
-    with contextlib.ExitStack() as stack:
-        file = _opened(path, stack)
-        return file is not None and file.read(16) == b"SQLite format 3\0"
+    if end is None or end > expected:
+        on_damage(Damage(expected, None if end is None else end - 1, after, None))
 
 
 def _in_order(pages: Pages, path: Path) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """An entry <-> a row of the journal that proves itself: its number, its fields, and a CRC-32 over all of them."""
 
+import enum
 import struct
 import zlib
 from typing import NamedTuple
@@ -7,14 +8,15 @@ from typing import NamedTuple
 from imuposture._blocks import Entry, EntryKind, Role
 from imuposture._errors import SessionError
 
-__all__ = ["KINDS", "MOST_PAYLOAD", "Row", "crc_of_count", "row_of", "trusted"]
+__all__ = ["KINDS", "MOST_PAYLOAD", "SIDES", "Mark", "Row", "crc_of_mark", "row_of", "trusted"]
 
 KINDS: tuple[EntryKind, ...] = ("notification", "read", "link", "command")  # a kind is stored as its place here
-_ROLES: tuple[Role | None, ...] = (None, "upper", "lower")
+SIDES: tuple[Role | None, ...] = (None, "upper", "lower")  # likewise a role
 _KIND = {kind: code for code, kind in enumerate(KINDS)}
-_ROLE = {role: code for code, role in enumerate(_ROLES)}
+_ROLE = {role: code for code, role in enumerate(SIDES)}
 MOST_PAYLOAD = 65_536  # bytes; a notification has at most 514, a command some hundreds
 _FIELDS = struct.Struct("<qqBBIH")
+_MARK = struct.Struct("<qq")
 
 
 class Row(NamedTuple):
@@ -57,11 +59,19 @@ def trusted(row: Row) -> Entry | None:
     except struct.error:
         return None
     whole = row.crc32 == zlib.crc32(row.payload, zlib.crc32(fields)) and len(row.payload) <= MOST_PAYLOAD
-    if not whole or row.number < 0 or row.kind >= len(KINDS) or row.role >= len(_ROLES):
+    if not whole or row.number < 0 or row.kind >= len(KINDS) or row.role >= len(SIDES):
         return None
-    return Entry(row.arrival_ns, KINDS[row.kind], _ROLES[row.role], row.generation, row.channel, row.payload)
+    return Entry(row.arrival_ns, KINDS[row.kind], SIDES[row.role], row.generation, row.channel, row.payload)
 
 
-def crc_of_count(count: int) -> int:
-    """Return the CRC-32 under which the number of acknowledged entries is kept."""
-    return zlib.crc32(struct.pack("<8sq", b"acknowl.", count))
+class Mark(enum.IntEnum):
+    """What a row of the table ``marks`` says about its ``count``."""
+
+    ACKNOWLEDGED = 0  # as many entries are on the disk
+    BEGUN = 1  # from now on there is a write-ahead log
+    CLOSED = 2  # the log was merged into the file, and is gone
+
+
+def crc_of_mark(mark: int, count: int) -> int:
+    """Return the CRC-32 that stands beside a mark and its count."""
+    return zlib.crc32(_MARK.pack(mark, count))

@@ -20,9 +20,24 @@ from imuposture._errors import SessionError
 from imuposture.output.parquet import sync
 from imuposture.output.schema import SCHEMA_VERSION
 
-__all__ = ["INTENDED_USE", "MANIFEST", "completed", "decode", "encode", "load", "put", "same_work", "sha256"]
+__all__ = [
+    "BEGINNING",
+    "CLOSED",
+    "INTENDED_USE",
+    "MANIFEST",
+    "RECORDING",
+    "completed",
+    "decode",
+    "encode",
+    "load",
+    "put",
+    "same_work",
+    "sha256",
+]
 
 MANIFEST = "session.json"
+# State of a session that was recorded; a processed one has none.
+BEGINNING, RECORDING, CLOSED = "beginning", "recording", "closed"
 INTENDED_USE = "research, education and training; not a medical device"
 ORDER = (
     "schema_version",
