@@ -183,12 +183,11 @@ def test_what_a_sensor_says_of_itself_is_kept():
 def test_one_sensor_alone_gives_its_inclination(role):
     told = [entry for entry in sent() if entry.role in (role, None)]
     rows, _, _ = walked(told, roles=(role,))
-    assert len(rows.posture) == len(back().time_s)
+    assert abs(len(rows.posture) - len(back().time_s)) <= 1  # a grid of its own, laid on the host's clock
     assert np.isnan(rows.posture.flexion_deg).all()
     assert not np.isnan(getattr(rows.posture, f"{role}_forward_deg")[200:]).any()
 
 
-@pytest.mark.xfail(strict=True, reason="rows wait for both sensors until the host clock tells that one is silent")
 def test_a_sensor_that_falls_silent_does_not_stop_the_other():
     told = [e for e in sent() if e.role != "lower" or not nanoseconds(50) < e.arrival_ns < nanoseconds(70)]
     rows, _, pushed = walked(told)

@@ -1,10 +1,27 @@
 """Rows -> the world: the session folder (Parquet and a manifest), or the same tables in memory.
 
 schema.py says what the tables are, tables.py fills them, parquet.py and manifest.py know the two kinds of file,
-session.py puts them together so that a folder appears whole or not at all, result.py reads it back.
+session.py puts them together so that a folder appears whole or not at all, result.py reads it back. While recording,
+journal.py keeps what comes; journal_reader.py reads that back, however damaged.
 """
 
+from imuposture.output.closing import Recovery, close_session, recover
+from imuposture.output.journal import Journal
+from imuposture.output.journal_reader import Damage, read_entries
 from imuposture.output.result import Result, Sessions, open_sessions
 from imuposture.output.session import Memory, SessionFolder, find_kept
 
-__all__ = ["Memory", "Result", "SessionFolder", "Sessions", "find_kept", "open_sessions"]
+__all__ = [
+    "Damage",
+    "Journal",
+    "Memory",
+    "Recovery",
+    "Result",
+    "SessionFolder",
+    "Sessions",
+    "close_session",
+    "find_kept",
+    "open_sessions",
+    "read_entries",
+    "recover",
+]

@@ -9,6 +9,7 @@ import enum
 import hashlib
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -16,13 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from imuposture._errors import SessionError
+from imuposture.output.parquet import sync
 from imuposture.output.schema import SCHEMA_VERSION
 
-__all__ = ["INTENDED_USE", "completed", "decode", "encode", "load", "same_work", "sha256"]
+__all__ = [
+    "BEGINNING",
+    "CLOSED",
+    "INTENDED_USE",
+    "MANIFEST",
+    "RECORDING",
+    "completed",
+    "decode",
+    "encode",
+    "load",
+    "put",
+    "same_work",
+    "sha256",
+]
 
+MANIFEST = "session.json"
+# State of a session that was recorded; a processed one has none.
+BEGINNING, RECORDING, CLOSED = "beginning", "recording", "closed"
 INTENDED_USE = "research, education and training; not a medical device"
 ORDER = (
     "schema_version",
+    "state",
     "software",
     "intended_use",
     "input",
@@ -110,6 +129,25 @@ def load(folder: Path) -> Manifest:
             f"{folder} has schema version {version}, this imuposture knows {SCHEMA_VERSION}: upgrade imuposture"
         )
     return manifest
+
+
+def put(folder: Path, manifest: Manifest) -> None:
+    """Write session.json, or replace it: it is the old one or the new one, whole, at any moment.
+
+    Raises
+    ------
+    SessionError
+        If what is on the disk is not what was written.
+    OSError
+        If it cannot be written; the old one is still there then.
+    """
+    content, part = encode(manifest), folder / f".{MANIFEST}.partial"
+    part.write_bytes(content)
+    sync(part)
+    if part.read_bytes() != content:
+        raise SessionError(f"{part} does not hold what was written; is the disk full or failing?")
+    os.replace(part, folder / MANIFEST)
+    sync(folder)
 
 
 def same_work(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 from imuposture._errors import SessionError
 from imuposture.output.tables import ROW_GROUP
 
-__all__ = ["TableFile", "read", "sync", "verify"]
+__all__ = ["DAMAGE", "TableFile", "check_seal", "damaged", "read", "sync", "verify"]
 
 _CHUNK = 1 << 18  # bytes read at once
 _PAGE = 1 << 19  # bytes a page: what is encoded, compressed and summed while it is still in the cache
 _VALUES = 1 << 13  # encoded at a time
 # What pyarrow raises on a file that is not whole: ArrowInvalid is a ValueError, a wrong page checksum an OSError.
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, NotImplementedError, pa.ArrowException)
+DAMAGE = (OSError, ValueError, TypeError, KeyError, NotImplementedError, pa.ArrowException)
 
 
 class _Summed(io.BufferedWriter):
@@ -118,12 +118,12 @@ def read(path: Path, seal: dict[str, Any] | None = None) -> pa.Table:
         If the file is missing, damaged, or not the one that was written.
     """
     if seal is not None:
-        _check_seal(path, seal)
+        check_seal(path, seal)
     with _opened(path) as file:
         try:
             table = file.read()
-        except _DAMAGE as error:
-            raise _damaged(path, error) from error
+        except DAMAGE as error:
+            raise damaged(path, error) from error
     if seal is not None:
         _check_count(path, table.num_rows, seal["rows"])
     return table
@@ -131,7 +131,7 @@ def read(path: Path, seal: dict[str, Any] | None = None) -> pa.Table:
 
 def verify(path: Path, seal: dict[str, Any]) -> None:
     """Read a file to its end and keep nothing of it; see `read`."""
-    _check_seal(path, seal)
+    check_seal(path, seal)
     _check_pages(path, seal["rows"])
 
 
@@ -151,6 +151,8 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
     for field in schema:
         if pa.types.is_floating(field.type):
             encodings[field.name] = "BYTE_STREAM_SPLIT"
+        elif pa.types.is_binary(field.type):
+            encodings[field.name] = "DELTA_LENGTH_BYTE_ARRAY"
         elif not pa.types.is_string(field.type):
             encodings[field.name] = "DELTA_BINARY_PACKED"
     return {
@@ -172,13 +174,13 @@ def _opened(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise SessionError(f"{path} is missing; process the recording again with --overwrite") from None
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
+    except DAMAGE as error:
+        raise damaged(path, error) from error
 
 
 def _check_written(path: Path, seal: dict[str, Any]) -> None:
     """Read the bytes of a file back; the pages need no look of their own where all bytes are those given to it."""
-    _check_seal(path, seal)
+    check_seal(path, seal)
     with _opened(path) as file:
         _check_count(path, file.metadata.num_rows, seal["rows"])
 
@@ -190,25 +192,32 @@ def _check_pages(path: Path, rows: int) -> None:
         try:
             for group, name in itertools.product(groups, file.schema_arrow.names):
                 file.read_row_group(group, [name], use_threads=False)
-        except _DAMAGE as error:
-            raise _damaged(path, error) from error
+        except DAMAGE as error:
+            raise damaged(path, error) from error
         _check_count(path, sum(file.metadata.row_group(group).num_rows for group in groups), rows)
 
 
 def _check_count(path: Path, count: int, rows: int) -> None:
     if count != rows:
-        raise _damaged(path, f"{count} rows where {rows} were written")
+        raise damaged(path, f"{count} rows where {rows} were written")
 
 
-def _check_seal(path: Path, seal: dict[str, Any]) -> None:
+def check_seal(path: Path, seal: dict[str, Any]) -> None:
+    """Compare a file, byte for byte, with what `TableFile.close` returned for it.
+
+    Raises
+    ------
+    SessionError
+        If it is missing, or not the one that was written.
+    """
     try:
         size, crc32 = path.stat().st_size, _crc32(path)
     except OSError as error:
         raise SessionError(f"{path} cannot be read: {error.strerror}; is the session folder whole?") from error
     if size != seal.get("bytes"):
-        raise _damaged(path, f"{size} bytes where {seal.get('bytes')} were written")
+        raise damaged(path, f"{size} bytes where {seal.get('bytes')} were written")
     if crc32 != seal.get("crc32"):
-        raise _damaged(path, f"its CRC-32 is {crc32} where {seal.get('crc32')} was written")
+        raise damaged(path, f"its CRC-32 is {crc32} where {seal.get('crc32')} was written")
 
 
 def _crc32(path: Path) -> str:
@@ -220,7 +229,8 @@ def _crc32(path: Path) -> str:
     return f"{value:08x}"
 
 
-def _damaged(path: Path, reason: object) -> SessionError:
+def damaged(path: Path, reason: object) -> SessionError:
+    """Return the error that tells of a damaged file."""
     return SessionError(
         f"{path} is damaged: {reason}. Copy the session again from where it is whole, "
         "or process its recording again with --overwrite"

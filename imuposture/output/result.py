@@ -79,6 +79,10 @@ class Result:
     def _seal(self, path: Path, name: str) -> dict[str, Any]:
         seals = self.manifest.get("tables")
         seal = seals.get(name) if isinstance(seals, dict) else None
+        if self.manifest.get("state") in {_manifest.BEGINNING, _manifest.RECORDING}:
+            raise SessionError(
+                f"{path} is being recorded, or its recorder died; in that case: imuposture recover {path}"
+            )
         if not isinstance(seal, dict) or not isinstance(seal.get("rows"), int):
             raise SessionError(f"{path / 'session.json'} does not list the table {name}: the session is not whole")
         return seal

@@ -1,4 +1,4 @@
-"""The five tables of a session folder: every column with its type, unit and meaning.
+"""The six tables of a session folder: every column with its type, unit and meaning.
 
 The schema is fixed and versioned. A column may be added if it is nullable; nothing is renamed, retyped or removed
 without a new ``SCHEMA_VERSION``. Null means: nothing can be said here (a gap, no calibration, no heading yet).
@@ -118,6 +118,17 @@ TABLES: dict[str, tuple[Column, ...]] = {
         *(Column(f"mag_{a}_ut", _F64, "uT", f"magnetic field, sensor {a} axis") for a in "xyz"),
         Column("temperature_c", _F32, "Cel", "temperature of the sensor"),
         Column("flags", pa.uint8(), "1", "bits known at the source", nullable=False),
+        *(Column(f"sensor_q{c}", _F32, "1", f"orientation as the sensor reckons it, quaternion {c}") for c in "wxyz"),
+    ),
+    "notifications": (
+        Column("number", pa.int64(), "1", "place in the journal, from 0; a missing one was damaged", nullable=False),
+        Column("arrival_ns", pa.int64(), "ns", "host clock that never jumps; it has its own zero", nullable=False),
+        Column("kind", _TEXT, None, "notification, read, link, command", nullable=False),
+        Column("role", _TEXT, None, "upper or lower sensor, or null for both or neither"),
+        Column("generation", pa.uint32(), "1", "number of the connection of that sensor, from 1", nullable=False),
+        Column("channel", pa.uint16(), "1", "characteristic, by its place in the driver's list", nullable=False),
+        Column("payload", pa.binary(), None, "as it came; JSON of links and commands", nullable=False),
+        Column("crc32", pa.uint32(), "1", "CRC-32 of the row as the journal packed it", nullable=False),
     ),
 }
 

@@ -8,49 +8,27 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 
-from imuposture._blocks import ImuBlock, MetricBlock, PairBlock, PostureBlock
+from imuposture._blocks import MetricBlock, PostureBlock
 from imuposture._errors import SessionError
 from imuposture.output import manifest as _manifest
-from imuposture.output.parquet import TableFile, sync
+from imuposture.output.files import Samples, TableFiles, TableRows
+from imuposture.output.parquet import sync
 from imuposture.output.result import Result
 from imuposture.output.schema import arrow_schema
-from imuposture.output.tables import EventRows, FigureRows, PostureRows, SampleRows
 
 __all__ = ["Memory", "SessionFolder", "find_kept"]
 
-Samples = PairBlock | Sequence[ImuBlock]
 # All that processing writes. A folder that holds anything else holds somebody's work, and is never replaced.
 _OWN = {"session.json", "report.html"} | {
     f"{t}.parquet" for t in ("posture", "events", "windows", "summary", "samples")
 }
-
-
-class _Rows:
-    """The rows of all tables on their way into a sink."""
-
-    def __init__(self, manifest: Mapping[str, Any]) -> None:
-        self.posture = PostureRows(_start(manifest))
-        self.samples = SampleRows()
-        self.events = EventRows()
-        self.windows = FigureRows("windows")
-        self.summary = FigureRows("summary")
-
-    def push(self, metrics: MetricBlock) -> None:
-        self.events.push(metrics.events)
-        self.windows.push(metrics.windows)
-        self.summary.push(metrics.summary)
-
-    def finish(self) -> dict[str, pa.Table]:
-        return {"events": self.events.finish(), "windows": self.windows.finish(), "summary": self.summary.finish()}
 
 
 class Memory:
@@ -64,7 +42,7 @@ class Memory:
 
     def __init__(self, manifest: Mapping[str, Any] | None = None) -> None:
         self._given = dict(manifest or {})
-        self._rows = _Rows(self._given)
+        self._rows = TableRows(self._given)
         self._posture: list[pa.RecordBatch] = []
 
     def write(self, posture: PostureBlock, metrics: MetricBlock | None = None, samples: Samples | None = None) -> None:
@@ -132,16 +110,14 @@ class SessionFolder:
         _refuse_inputs(self._path, manifest)
         if _occupied(self._path) and not overwrite:
             raise SessionError(f"{self._path} exists already; --overwrite replaces it, or choose another --out")
-        self._rows, self._files = _Rows(manifest), dict[str, TableFile]()
+        self._files: TableFiles | None = None
         self._made = _missing_parents(self._path)
         self._part = self._path.parent / f".{self._path.name}.{secrets.token_hex(4)}.partial"
-        self._pool = ThreadPoolExecutor(1, "imuposture-write")
         self._open = True
         with self._all_or_nothing():
             self._part.mkdir(parents=True)
-            self._put_manifest(self._completed(self._given))
-            for table in ("posture", "samples") if samples else ("posture",):
-                self._start(table, arrow_schema(table))
+            _manifest.put(self._part, self._completed(self._given))
+            self._files = TableFiles(self._part, manifest, ("posture", "samples") if samples else ("posture",))
 
     def write(self, posture: PostureBlock, metrics: MetricBlock | None = None, samples: Samples | None = None) -> None:
         """Write the next rows; ``samples`` are dropped unless the folder was opened with ``samples=True``.
@@ -151,13 +127,8 @@ class SessionFolder:
         SessionError
             If they cannot be written; nothing is left behind then.
         """
-        with self._all_or_nothing():
-            for batch in self._rows.posture.push(posture):
-                self._files["posture"].write(batch)
-            if samples is not None and "samples" in self._files:
-                for batch in self._rows.samples.push(samples):
-                    self._files["samples"].write(batch)
-            self._rows.push(metrics or MetricBlock())
+        with self._all_or_nothing() as files:
+            files.write(posture, metrics, samples)
 
     def close(self, summary: MetricBlock | None = None, manifest: Mapping[str, Any] | None = None) -> Result:
         """Write the last figures, read everything back, and let the folder appear under its name.
@@ -179,15 +150,12 @@ class SessionFolder:
         SessionError
             If a file is not on the disk as it was written, or the name was taken meanwhile; nothing is left then.
         """
-        with self._all_or_nothing():
-            self._rows.push(summary or MetricBlock())
-            seals = self._close_tables()
-            known = {**self._given, "duration_s": self._rows.posture.duration_s, **(manifest or {}), "tables": seals}
+        with self._all_or_nothing() as files:
+            seals = files.close(summary)
+            known = {**self._given, "duration_s": files.duration_s, **(manifest or {}), "tables": seals}
             whole = self._completed(known)
-            self._put_manifest(whole)
-            sync(self._part)
+            _manifest.put(self._part, whole)
             self._publish()
-        self._pool.shutdown()
         self._open = False
         return Result(whole, path=self._path)
 
@@ -196,9 +164,8 @@ class SessionFolder:
         if not self._open:
             return
         self._open = False
-        for file in self._files.values():
-            file.abort()
-        self._pool.shutdown()
+        if self._files is not None:
+            self._files.abort()
         shutil.rmtree(self._part, ignore_errors=True)
         for folder in self._made:
             with contextlib.suppress(OSError):  # somebody else put something into it meanwhile
@@ -218,7 +185,7 @@ class SessionFolder:
         if not self._open:
             raise SessionError(f"{self._path} is closed: open a new SessionFolder")
         try:
-            yield
+            yield self._files
         except BaseException as error:
             self.abort()
             if isinstance(error, OSError) and not isinstance(error, SessionError):
@@ -228,19 +195,6 @@ class SessionFolder:
                 ) from error
             raise
 
-    def _start(self, table: str, schema: pa.Schema) -> None:
-        self._files[table] = TableFile(self._part / f"{table}.parquet", schema, self._pool)
-
-    def _close_tables(self) -> dict[str, dict[str, int | str]]:
-        for batch in self._rows.posture.finish():
-            self._files["posture"].write(batch)
-        for batch in self._rows.samples.finish():
-            self._files["samples"].write(batch)
-        for table, rows in self._rows.finish().items():
-            self._start(table, rows.schema)
-            self._files[table].write(rows)
-        return {table: file.close() for table, file in self._files.items()}
-
     def _completed(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """Complete the manifest, with the paths of the input as seen from the session, so that both may move."""
         source = known.get("input")
@@ -248,14 +202,6 @@ class SessionFolder:
             paths = [_seen_from(self._path, path) for path in source["paths"]]
             known = {**known, "input": {**source, "paths": paths}}
         return _manifest.completed(known)
-
-    def _put_manifest(self, manifest: dict[str, Any]) -> None:
-        path = self._part / "session.json"
-        content = _manifest.encode(manifest)
-        path.write_bytes(content)
-        sync(path)
-        if path.read_bytes() != content:
-            raise SessionError(f"{path} does not hold what was written; is the disk full or failing?")
 
     def _publish(self) -> None:
         """Rename the hidden folder to its name; an old session steps aside first, and comes back if that fails."""
@@ -344,15 +290,3 @@ def _seen_from(folder: Path, path: str) -> str:
 def _missing_parents(path: Path) -> list[Path]:
     """Return the folders above ``path`` that do not exist yet, innermost first."""
     return [parent for parent in path.parents if not parent.exists()]
-
-
-def _start(manifest: Mapping[str, Any]) -> datetime | None:
-    start = manifest.get("start")
-    if isinstance(start, str):
-        try:
-            start = datetime.fromisoformat(start)
-        except ValueError:
-            raise SessionError(f"start must be ISO 8601 with an offset, got {start!r}") from None
-    if isinstance(start, datetime) and start.tzinfo is None:
-        raise SessionError(f"start must have a time zone or offset, got {start.isoformat()}")
-    return start

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from imuposture._blocks import ROLES, Event, Figure, FloatArray, ImuBlock, PairBlock, PostureBlock
 from imuposture._errors import PluginError
+from imuposture.output.journal_rows import KINDS, SIDES, Row
 from imuposture.output.schema import arrow_schema, extended
 
-__all__ = ["ROW_GROUP", "Batches", "EventRows", "FigureRows", "PostureRows", "SampleRows"]
+__all__ = ["ROW_GROUP", "Batches", "EventRows", "FigureRows", "NotificationRows", "PostureRows", "SampleRows"]
 
 # Rows a row group: below 36 Ki files grow and reading slows, above it is flat; 64 Ki is 11 min at 100 Hz and 11 MB.
 ROW_GROUP = 65_536
+MOST_PAYLOADS = 16 << 20  # bytes of payload a row group
 Batches = Iterator[pa.RecordBatch]
 Columns = dict[str, NDArray[Any]]
 
@@ -122,6 +124,33 @@ class SampleRows:
                 yield _with_role(batch, role)
 
 
+class NotificationRows:
+    """Rows of the journal -> batches of the table ``notifications``."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._bytes = 0
+        self._schema = arrow_schema("notifications")
+
+    def push(self, row: Row) -> Batches:
+        """Take the next row; yield the batch it completes."""
+        self._rows.append(row)
+        self._bytes += len(row.payload)
+        if len(self._rows) == ROW_GROUP or self._bytes > MOST_PAYLOADS:
+            yield from self.finish()
+
+    def finish(self) -> Batches:
+        """Yield what is left, if anything."""
+        if not self._rows:
+            return
+        columns = dict(zip(Row._fields, zip(*self._rows, strict=True), strict=True))
+        columns["kind"] = tuple(KINDS[kind] for kind in columns["kind"])
+        columns["role"] = tuple(SIDES[role] for role in columns["role"])
+        self._rows, self._bytes = [], 0
+        arrays = [_from_list(columns[field.name], field.type) for field in self._schema]
+        yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
 class FigureRows:
     """Figures -> the table ``windows`` (in the order of time) or ``summary`` (in the order of the metrics)."""
 
@@ -187,8 +216,8 @@ def _table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
 def _from_list(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return a column of text or numbers; None is null."""
     present = np.array([value is not None for value in values], bool) if None in values else None
-    if pa.types.is_string(kind):
-        texts = [value.encode() if value else b"" for value in values]
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        texts = [value.encode() if isinstance(value, str) else value or b"" for value in values]
         offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
         return pa.Array.from_buffers(
             kind, len(values), [_bitmap(present), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
@@ -231,6 +260,8 @@ def _sample_columns(block: ImuBlock) -> Columns:
         columns[f"gyr_{axis}_radps"] = block.gyr[:, k]
         columns[f"mag_{axis}_ut"] = mag[:, k]
     columns["flags"] = np.zeros(rows, np.uint8) if block.flags is None else block.flags
+    quat = np.full((rows, 4), np.nan) if block.quat is None else block.quat
+    columns |= {f"sensor_q{c}": quat[:, k] for k, c in enumerate("wxyz")}
     return columns
 
 
