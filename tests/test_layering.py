@@ -26,7 +26,7 @@ STAGES = [
     "metrics",
     "output",
 ]
-WALK = ["pipeline", "processing", "protocols", "_cli", "__main__"]  # these know several stages
+WALK = ["pipeline", "processing", "protocols", "recording", "_cli", "__main__"]  # these know several stages
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {
