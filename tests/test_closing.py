@@ -1,21 +1,10 @@
 """Closing: the journal becomes the session, or it stays; whenever it is interrupted, once more gives the same rows."""
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
-import numpy as np
-import polars as pl
-import pyarrow.parquet as pq
-import pytest
-
-from imuposture._errors import SessionError
-from imuposture.output import Journal, SessionFolder, close_session, find_kept, open_sessions, read_entries, recover
-from imuposture.output.schema import arrow_schema
 from recorded import MANIFEST, Walk, recorded
+
+from imuposture.output import close_session, open_sessions, read_entries
 
 
 def test_a_closed_session_holds_what_was_recorded(tmp_path):
