@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakDBusError, BleakError
-from fake_bleak import FakeAir, FakeSensor, run
+from fake_bleak import CONTROL, FakeAir, FakeSensor, run
 from fake_driver import FakeDriver
 
 from imuposture import AcquisitionError, ConfigError
-from imuposture.acquisition.ble import NATIVE, Radio, find, parse, scan, shown_name
+from imuposture.acquisition.ble import NATIVE, About, Radio, blink, find, parse, scan, shown_name, visit
 from imuposture.acquisition.ble.faults import explained
 from imuposture.acquisition.ble.pairing import Paired, paired, pairing_file, remember
 from imuposture.acquisition.drivers import Advertisement
@@ -125,3 +125,31 @@ def test_pairings_are_in_the_folder_for_configurations(monkeypatch):
     if sys.platform == "linux":
         assert pairing_file().as_posix() == "/somewhere/imuposture/paired.json"
     assert pairing_file().name == "paired.json"
+
+
+def visited(sensor: FakeSensor, ask: Any) -> Any:
+    async def work() -> Any:
+        radio = Radio(FakeAir(sensor).transport())
+        found = await find(radio, {"upper": parse(f"ble:{sensor.name}")}, 3.0, choose=choose)
+        return await ask(radio, found["upper"])
+
+    return run(work())
+
+
+def test_a_sensor_can_be_asked_what_it_is_and_left_alone_again():
+    sensor = FakeSensor("A", "IMU")  # has none of the characteristics that tell
+    assert visited(sensor, visit) == About()
+    assert sensor.client is None
+
+
+def test_a_sensor_blinks():
+    sensor = FakeSensor("A", "IMU")
+    visited(sensor, blink)
+    assert sensor.wrote == [(CONTROL, b"\x05")]
+    assert sensor.client is None
+
+
+def test_a_sensor_that_cannot_blink_says_so(monkeypatch):
+    monkeypatch.setattr(FakeDriver, "identify", lambda self: None)
+    with pytest.raises(AcquisitionError, match="cannot blink; move it"):
+        visited(FakeSensor("A", "IMU"), blink)

@@ -1,5 +1,11 @@
 """The whole of it: virtual sensors, GATT traffic, links, journal, walk, session; in simulated time."""
 
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +22,7 @@ from imuposture.acquisition.virtual import SensorSetup, VirtualWorld
 from imuposture.acquisition.virtual.faults import Incident
 from imuposture.acquisition.virtual.wire import FORMATS
 from imuposture.pipeline import Rows
-from imuposture.recording import Outcome, Wishes, record_async
+from imuposture.recording import Outcome, Wishes, record_async, stream
 from imuposture.recording.radio_source import RadioSource
 
 
@@ -79,3 +85,56 @@ def test_other_families_stream_too(tmp_path, kind):
     outcome, _ = recorded(tmp_path / "session", 4.0, kind)
     assert outcome.exit_code == 0
     assert outcome.rows > 100
+
+
+# From here on in real time, in processes of their own: what simulated time cannot show.
+
+TALE = """
+import json, sys
+from imuposture.recording import record
+def told(entry):
+    print(entry.role, entry.payload.decode(), flush=True)
+outcome = record("virtual:demo", "virtual:demo", sys.argv[1], told=told)
+print(outcome.message())
+print(json.dumps({"ending": outcome.ending, "rows": outcome.result.posture.num_rows}))
+sys.exit(outcome.exit_code)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 0), ("SIGHUP", 129)])
+def test_a_signal_closes_the_session(tmp_path, name, code):
+    run = subprocess.Popen([sys.executable, "-c", TALE, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    lines = iter(run.stdout.readline, "")
+    streaming = 0
+    while streaming < 2:
+        streaming += '"streaming"' in next(lines)
+    time.sleep(1.5)
+    run.send_signal(getattr(signal, name))
+    told = list(lines)
+    assert run.wait(30) == code, told
+    assert sum("closed" in line for line in told) == 2
+    assert json.loads(told[-1])["rows"] > 30
+    assert not list((tmp_path / "out").glob("journal*"))
+
+
+def test_a_consumer_that_blocks_loses_rows_that_are_counted_and_the_journal_none(tmp_path):
+    async def work() -> None:
+        live = stream("virtual:demo", "virtual:demo", out=tmp_path / "out", limit=20)
+        seen = 0
+        async for rows in live:
+            if seen == 0:
+                time.sleep(3.0)  # blocks the loop, as a bad program would
+            seen += len(rows.posture)
+            if seen > 60:
+                break
+        while live.outcome is None:
+            await asyncio.sleep(0.05)
+        assert live.dropped > 30
+        assert live.outcome.result is not None
+        assert live.outcome.result.posture.num_rows >= seen + live.dropped
+        lost = live.outcome.result.manifest["alignment"]["sensors"]
+        assert [one["lost"] for one in lost.values()] == [0, 0]
+
+    asyncio.run(work())
