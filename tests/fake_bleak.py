@@ -95,7 +95,7 @@ class FakeSensor:
         if client is None or uuid not in client.takers:
             return False
         for _ in range(2 if self.notifies_twice else 1):
-            client.takers[uuid](bytearray(payload))
+            client.takers[uuid](bytearray(payload[: self.mtu - 3]))
         return True
 
     def drop(self) -> None:

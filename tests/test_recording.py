@@ -52,6 +52,7 @@ class Stage:
         self.air = FakeAir(*self.sensors)
         self.journal = FakeJournal(more.pop("room", None))
         self.rows: list[Rows] = []
+        self.failing = [more.pop("failing")] if "failing" in more else []
         self.more = more
         self.driver = FakeDriver()
         self.recorder: Recorder
@@ -63,7 +64,7 @@ class Stage:
         keep: dict[str, Any] = {}
         if "folder" not in self.more:
             keep = {"folder": Path("nowhere"), "journal": lambda *_: self.journal, "close": lambda *_: "a session"}
-        self.recorder = Recorder(source, clock=clock(), takers=[self.rows.append], **keep, **self.more)
+        self.recorder = Recorder(source, clock=clock(), takers=[*self.failing, self.rows.append], **keep, **self.more)
         task = asyncio.ensure_future(self.recorder.run())
         if story is not None:
             await story(self)
@@ -187,6 +188,42 @@ def test_a_lost_link_is_in_the_journal_and_the_recording_goes_on():
     assert "lost 1 time" in outcome.message()
     events = [json.loads(one.payload)["event"] for one in stage.journal.entries if one.kind == "link"]
     assert "down" in events
+
+
+def test_a_mistake_in_the_walk_does_not_end_the_recording(monkeypatch):
+    from imuposture.pipeline import LivePipeline
+
+    push, count = LivePipeline.push, iter(range(10**9))
+
+    def failing(self: Any, entry: Entry) -> Rows:
+        if next(count) == 200:
+            raise IndexError("a mistake")
+        return push(self, entry)
+
+    monkeypatch.setattr(LivePipeline, "push", failing)
+    _, outcome = played(seconds=5.0)
+    assert outcome.ending == "time is up"
+    assert outcome.exit_code == 1
+    assert sum(one.payloads for one in outcome.sensors.values()) > 500
+    assert "IndexError: a mistake" in outcome.message()
+
+
+def test_a_taker_that_fails_gets_no_more_and_others_do():
+    def fail(rows: Rows) -> None:
+        raise ValueError("no")
+
+    stage, outcome = played(seconds=3.0, failing=fail)
+    assert len(stage.rows) > 100
+    assert "ValueError('no')" in outcome.message()
+
+
+def test_a_link_that_cuts_payloads_is_told_why():
+    async def story(stage: Stage) -> None:
+        for one in stage.sensors:
+            one.mtu = 23
+
+    _, outcome = played(story, seconds=3.0)
+    assert "packets of 23 bytes, and the sensor needs 32" in outcome.message()
 
 
 def test_commands_are_entries():

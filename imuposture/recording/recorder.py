@@ -5,6 +5,7 @@ recording, the same steps follow: sensors are stopped, the queue is emptied, the
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from imuposture.recording.walks import CarefulWalk
 __all__ = ["EntrySink", "Recorder"]
 
 PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
+MISUNDERSTOOD = 0.05  # share of payloads; more is told
 AT_ONCE_S = 0.001  # of work before the radio's callbacks get their turn
 
 
@@ -92,7 +94,7 @@ class Recorder:
         self.walk: CarefulWalk | None = None
         self._source, self._config, self._calibration = source, config or Config(), calibration
         self._seconds, self._open_journal, self._close_session = seconds, journal, close
-        self._folder, self._takers, self._told = folder, takers, told
+        self._folder, self._takers, self._told = folder, list(takers), told
         self._fresh: Callable[[], CarefulWalk] | None = None
         self.closing = False
         self._clock = clock or Clock()
@@ -101,6 +103,7 @@ class Recorder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Future[Ending] | None = None
         self._polite = True
+        self._cut: dict[Role, str] = {}
         self._early: list[Command] = []
         self._closing: asyncio.Task[None] | None = None
         self._began_ns: int | None = None
@@ -210,11 +213,12 @@ class Recorder:
         ending: Ending = "end of the source"
         if self._stop.done():
             ending = self._stop.result()
-        elif pump.done():
-            ending = "disk" if isinstance(pump.exception(), SessionError) else "fault"
-        self._notes += [str(pump.exception())] if pump.done() and pump.exception() else []
+        elif (error := _error_of(pump) or _error_of(ended)) is not None:
+            ending = "disk" if isinstance(error, SessionError) else "fault"
+            self._notes.append(str(error))
         tallies = self._source.tallies()
         ended.cancel()
+        await asyncio.wait([ended])
         await self._let_go()
         self._queue.close()
         with suppress(Exception):  # told above, or it ends well
@@ -246,18 +250,32 @@ class Recorder:
         if self._journal is not None:
             self._journal.append(entry)
         self._count(entry)
-        if self._told is not None and entry.kind in ("link", "command"):
-            self._told(entry)
+        if entry.kind in ("link", "command"):
+            self._tell(entry)
         if self.walk is not None:
             self._give(self.walk.push(entry))
+
+    def _tell(self, entry: Entry) -> None:
+        told = json.loads(entry.payload) if entry.kind == "link" else {}
+        if entry.role is not None and told.get("mtu", 0) < told.get("min_mtu", 0):
+            sizes = f"packets of {told['mtu']} bytes, and the sensor needs {told['min_mtu']}"
+            self._cut[entry.role] = (
+                f": the link carries {sizes}, so they are cut; another adapter or system may do better"
+            )
+        if self._told is not None:
+            self._told(entry)
 
     def _give(self, rows: Rows) -> None:
         found = rows.metrics
         if not len(rows.posture) and not (found.events or found.windows or found.summary):
             return
         self._rows += len(rows.posture)
-        for take in self._takers:
-            take(rows)
+        for take in tuple(self._takers):
+            try:
+                take(rows)
+            except Exception as error:
+                self._takers.remove(take)
+                self._notes.append(f"somebody who took live rows failed, and got no more: {error!r}")
 
     def _count(self, entry: Entry) -> None:
         """Count payloads, and let the time run once both sensors have sent some."""
@@ -285,7 +303,7 @@ class Recorder:
         """Close walk and journal, and say what is there now."""
         if self.walk is not None:
             self._give(self.walk.finish())
-            self._notes += [f"not walked: {fault}" for fault in self.walk.told]
+            self._notes += [*self.walk.notes(), *self._misunderstood()]
         result = self._session(ending)
         began = self._last_ns if self._began_ns is None else self._began_ns
         return Outcome(
@@ -297,7 +315,19 @@ class Recorder:
             sensors=self._tallied(tallies),
             rows=self._rows,
             notes=tuple(self._notes),
+            broken=self.walk is not None and self.walk.broken is not None,
         )
+
+    def _misunderstood(self) -> list[str]:
+        """Say so where most of what a sensor sent was not understood."""
+        if self.walk is None:
+            return []
+        links = self.walk.findings().get("links", {})
+        return [
+            f"{role}: {link['rejected']} of {link['payloads']} payloads were not understood{self._cut.get(role, '')}"
+            for role, link in links.items()
+            if link["rejected"] > MISUNDERSTOOD * link["payloads"]
+        ]
 
     def _session(self, ending: Ending) -> Result | None:
         """Make a session of the journal; if that fails, or takes somebody too long, it can be recovered."""
@@ -327,6 +357,10 @@ class Recorder:
             )
             for role, tally in tallies.items()
         }
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 def _percent(statuses: Mapping[str, Mapping[str, object]]) -> float | None:

@@ -1,6 +1,7 @@
 """Walks: the one of a recording that runs, and the same once more from what its manifest says."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,10 +16,13 @@ from imuposture.recording.file_driver import FileDriver
 __all__ = ["CarefulWalk", "facts_of", "walk_of"]
 
 MOST_TOLD = 10
+log = logging.getLogger(__name__)
 
 
 class CarefulWalk:
-    """A walk that goes on where an entry makes no sense: a recording must not end because of it.
+    """A walk that nothing stops the recording with: an entry that makes no sense is left out, and counted.
+
+    A mistake of ours ends the walk but not the recording; what came is kept, and can be walked again once it is mended.
 
     Parameters
     ----------
@@ -33,6 +37,8 @@ class CarefulWalk:
         Entries that could not be walked.
     told : list of str
         The first few, in words.
+    broken : str or None
+        What ended the walk before its time.
     """
 
     def __init__(
@@ -44,34 +50,50 @@ class CarefulWalk:
         self.walk = LivePipeline(sensors, config, calibration)
         self.faults = 0
         self.told: list[str] = []
+        self.broken: str | None = None
 
     def push(self, entry: Entry) -> Rows:
         """Take the next entry; return the rows that are now known."""
-        try:
-            return self.walk.push(entry)
-        except ImuPostureError as error:
-            return self._fault(error)
+        return self._careful(lambda: self.walk.push(entry))
 
     def finish(self) -> Rows:
         """Return what still waited."""
-        try:
-            return self.walk.finish()
-        except ImuPostureError as error:
-            return self._fault(error)
+        return self._careful(self.walk.finish)
 
     def findings(self) -> dict[str, Any]:
         """Return what is known only at the end, for the manifest."""
-        found = self.walk.findings()
-        if self.faults:
-            note = f"{self.faults} entries could not be walked: {'; '.join(self.told)}"
-            found["notes"] = [*found.get("notes", ()), note]
-        return found
+        try:
+            found = self.walk.findings()
+        except Exception as error:
+            self._break(error)
+            found = {}
+        return {**found, "notes": [*found.get("notes", ()), *self.notes()]}
 
-    def _fault(self, error: ImuPostureError) -> Rows:
-        self.faults += 1
-        if len(self.told) < MOST_TOLD:
-            self.told.append(str(error))
+    def notes(self) -> list[str]:
+        """Return what went wrong, in words."""
+        notes = []
+        if self.faults:
+            notes.append(f"{self.faults} entries could not be walked: {'; '.join(self.told)}")
+        if self.broken is not None:
+            notes.append(f"the walk broke off ({self.broken}): a mistake of imuposture; all that came is kept")
+        return notes
+
+    def _careful(self, step: Callable[[], Rows]) -> Rows:
+        if self.broken is not None:
+            return no_rows()
+        try:
+            return step()
+        except ImuPostureError as error:
+            self.faults += 1
+            if len(self.told) < MOST_TOLD:
+                self.told.append(str(error))
+        except Exception as error:
+            self._break(error)
         return no_rows()
+
+    def _break(self, error: Exception) -> None:
+        log.exception("the walk broke off")
+        self.broken = f"{type(error).__name__}: {error}"
 
 
 def facts_of(sensor: LiveSensor) -> dict[str, Any]:
