@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +83,20 @@ class FileDriver:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.default_rate_hz = stream.rate_hz
+
+    @classmethod
+    def fromdict(cls, role: Role, values: Mapping[str, Any]) -> "FileDriver":
+        """Return the driver of a stream as the manifest holds it.
+
+        Raises
+        ------
+        ConfigError
+            If it is not whole.
+        """
+        known = {member.name for member in fields(Stream)}
+        if not isinstance(values, Mapping) or set(values) != known or values["role"] != role:
+            raise ConfigError(f"the stream of {role} is not whole: it must have {sorted(known)}")
+        return cls(Stream(**values))
 
     def matches(self, advertisement: Advertisement) -> bool:
         """Nothing on the air is a file."""
@@ -186,7 +201,8 @@ class FileSource:
         recording = self._recording
         paths = [] if recording is None else [path.as_posix() for path in recording.paths]
         sensors = {
-            role: {"driver": "file", "rate_hz": one.driver.default_rate_hz} for role, one in self.sensors.items()
+            role: {"driver": FileDriver.name, "stream": asdict(one.driver.stream(one.settings))}
+            for role, one in self.sensors.items()
         }
         return {"input": {"format": "live from a file", "paths": paths}, "sensors": sensors}
 

@@ -173,7 +173,7 @@ class Recorder:
             "placement": self._config.placement,
             "config": self._config.asdict(),
             "config_hash": self._config.hash(),
-            **({} if self._calibration is None else {"calibration": self._calibration.asdict()}),
+            **({} if self._calibration is None else {"given_calibration": self._calibration.asdict()}),
             **self._source.facts(),
         }
 
