@@ -92,10 +92,8 @@ def replay(folder: str | os.PathLike[str]) -> Result:
     known = manifest.load(path)
     walk = walk_of(known)
     with Memory(known) as memory:
-        for entry in read_entries(path):
-            rows = walk.push(entry)
-            if len(rows.posture) or rows.metrics.events or rows.metrics.windows:
-                memory.write(rows.posture, rows.metrics)
+        for rows in walk.push_all(read_entries(path)):
+            memory.write(rows.posture, rows.metrics)
         last = walk.finish()
         memory.write(last.posture)
         return memory.close(last.metrics, walk.findings())
