@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from imuposture._blocks import ROLES, Entry, Event, MetricBlock, PairBlock, PostureBlock, Role
-from imuposture._errors import ConfigError, DecodeError
+from imuposture._errors import ConfigError, DecodeError, SignalError
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
 from imuposture.pipeline.commands import Mark, Pause, command_of
@@ -35,6 +35,7 @@ from imuposture.pipeline.walk import Pipeline
 __all__ = ["LivePipeline", "LiveSensor"]
 
 METRICS_S = 1.0  # rows that metrics are given at once: packets would cost them more than the rows in them
+MOST_TOLD = 20  # entries that could not be walked
 FIRST_S = 0.5  # rows from whose gravity the upright is assumed, until a calibration tells
 
 
@@ -48,6 +49,11 @@ class LivePipeline:
     config : Config, optional
     calibration : Calibration, optional
         Of the same wearing, valid from the first row on; without one, commands make it.
+
+    Attributes
+    ----------
+    faults : list of str
+        Why entries could not be walked, the first few; the walk goes on without them.
 
     Raises
     ------
@@ -78,6 +84,8 @@ class LivePipeline:
         self._pauses = Pauses()
         self._metrics = _Metered(round(METRICS_S * self.alignment.rate_hz))
         self._notes: list[str] = []
+        self.faults: list[str] = []
+        self._n_faults = 0
         if calibration is not None:
             self._pipeline = Pipeline(self.alignment, calibration, self.config)
 
@@ -91,25 +99,13 @@ class LivePipeline:
         return {role: dict(link.statuses) for role, link in self._links.items()}
 
     def push(self, entry: Entry) -> Rows:
-        """Take the next entry; return the rows that are now known.
-
-        Raises
-        ------
-        SignalError
-            If a sensor's clock jumps further than the longest gap.
-        """
+        """Take the next entry; return the rows that are now known."""
         events = self._take(entry)
         rows = self._walk(self._aligned())
         return _with_events(rows, events)
 
     def push_all(self, entries: Iterable[Entry]) -> Iterator[Rows]:
-        """Take entries that are all there already, and yield the same rows in larger blocks: for replays.
-
-        Raises
-        ------
-        SignalError
-            As `push`.
-        """
+        """Take entries that are all there already, and yield the same rows in larger blocks: for replays."""
         events: list[Event] = []
         for entry in entries:
             if entry.kind == "command" or self._waiting_rows >= PIECE:
@@ -130,10 +126,14 @@ class LivePipeline:
         """Return what is known only after the last row, for the manifest."""
         links = {role: link.asdict() for role, link in self._links.items()}
         if self._pipeline is None:
-            return {"links": links, "notes": [*self._notes, "no sensor sent a row"]}
-        found = self._findings.asdict(self._pipeline, self._notes)
+            return {"links": links, "notes": [*self._told(), "no sensor sent a row"]}
+        found = self._findings.asdict(self._pipeline, self._told())
         found["alignment"]["clocks"] = self.alignment.clocks()
         return {**found, "links": links}
+
+    def _told(self) -> list[str]:
+        faults = [f"{self._n_faults} entries could not be walked: {'; '.join(self.faults)}"] if self.faults else []
+        return [*self._notes, *faults]
 
     def _take(self, entry: Entry) -> list[Event]:
         """Decode and align what an entry holds, or obey it; the rows wait to be walked."""
@@ -147,10 +147,18 @@ class LivePipeline:
         link = None if entry.role is None else self._links.get(entry.role)
         events, blocks = ([], []) if link is None else link.taken(entry, now)
         for block in blocks:
-            self._wait_for(self.alignment.push(block))
+            try:
+                self._wait_for(self.alignment.push(block))
+            except SignalError as error:  # a recording must not end because a sensor's clock went mad
+                self._fault(f"{entry.role} at {now:.1f} s: {error}")
         if not blocks:
             self._wait_for(self.alignment.advance(now))
         return events
+
+    def _fault(self, told: str) -> None:
+        self._n_faults += 1
+        if len(self.faults) < MOST_TOLD:
+            self.faults.append(told)
 
     def _wait_for(self, pair: PairBlock) -> None:
         if len(pair):
@@ -215,7 +223,7 @@ class LivePipeline:
         try:
             command = command_of(entry)
         except DecodeError as error:
-            self._notes.append(f"a command at {now:.1f} s was not obeyed: {error}")
+            self._fault(f"a command at {now:.1f} s was not obeyed: {error}")
             return []
         if isinstance(command, Mark):
             return [Event("mark", now, now)]
