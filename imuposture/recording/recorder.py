@@ -19,7 +19,7 @@ from imuposture.acquisition.ble import Clock, EntryQueue
 from imuposture.calibration import Calibration
 from imuposture.output import Journal, Result, close_session
 from imuposture.output.closing import Walk
-from imuposture.pipeline import Config, LiveSensor, Rows
+from imuposture.pipeline import Config, LivePipeline, LiveSensor, Rows
 from imuposture.pipeline.commands import Command, entry_of
 from imuposture.recording.outcome import Ending, Outcome, SensorTally
 from imuposture.recording.sources import Source
