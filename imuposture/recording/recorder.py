@@ -109,6 +109,11 @@ class Recorder:
         self._rows = 0
         self._notes: list[str] = []
 
+    @property
+    def streaming(self) -> bool:
+        """Whether the time that was asked for runs: both sensors have sent samples, or one for long enough."""
+        return self._began_ns is not None
+
     async def run(self) -> Outcome:
         """Record until the time is up or somebody says stop.
 
