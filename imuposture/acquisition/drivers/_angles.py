@@ -3,6 +3,7 @@
 No sine of the C library: its last bit differs between machines, and rows must not. Odd in every angle, exactly.
 """
 
+from collections.abc import Sequence
 from math import factorial
 
 import numpy as np
@@ -11,9 +12,10 @@ from imuposture._blocks import FloatArray
 
 __all__ = ["from_euler", "rotation_vector", "turned_about_z"]
 
-# Taylor series in u^2, highest power first: good to the last bits up to |u| = pi/2, the arctangent up to 0.2.
-_SINE = tuple((-1) ** n / factorial(2 * n + 1) for n in range(11, -1, -1))
-_COSINE = tuple((-1) ** n / factorial(2 * n) for n in range(12, -1, -1))
+# Taylor series in u^2, highest power first, to the last bits: sine and cosine up to |u| = pi/4, arctangent up to 0.2.
+_SINE_AND_COSINE = tuple(
+    np.array([[1 / factorial(2 * n + 1)], [1 / factorial(2 * n)]]) * (-1.0) ** n for n in range(8, -1, -1)
+)
 _ARCTANGENT = tuple((-1) ** n / (2 * n + 1) for n in range(11, -1, -1))
 
 
@@ -89,15 +91,20 @@ def rotation_vector(quat: FloatArray) -> FloatArray:
 
 
 def _of_half(angle: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return cosine and sine of half the angles, from those of a quarter."""
-    quarter = angle / 4
-    square = quarter * quarter
-    sine, cosine = quarter * _series(_SINE, square), _series(_COSINE, square)
-    return 1 - 2 * sine * sine, 2 * sine * cosine
+    """Return cosine and sine of half the angles, from those of an eighth."""
+    eighth = angle.ravel() / 8
+    square = eighth * eighth
+    sine, cosine = _series(_SINE_AND_COSINE, square)
+    sine *= eighth
+    for _ in range(2):
+        sine, cosine = 2 * sine * cosine, 1 - 2 * sine * sine
+    return cosine.reshape(angle.shape), sine.reshape(angle.shape)
 
 
-def _series(coefficients: tuple[float, ...], square: FloatArray) -> FloatArray:
-    total = np.full_like(square, coefficients[0])
-    for coefficient in coefficients[1:]:
-        total = total * square + coefficient
+def _series(coefficients: Sequence[float | FloatArray], square: FloatArray) -> FloatArray:
+    total = coefficients[0] * square
+    for coefficient in coefficients[1:-1]:
+        total += coefficient
+        total *= square
+    total += coefficients[-1]
     return total

@@ -156,6 +156,14 @@ class Capture2Go:
         """Return the steps that light the LED for 5 s."""
         yield Write(WRITE, pack(Header.SET_LED, struct.pack("<qqB", 0, BLINK_NS, 1)))
 
+    def device_info(self) -> Procedure:
+        """Ask who the sensor is; the answer comes as ``Reply("device_info")``."""
+        yield from _order(Header.GET_DEVICE_INFO, patient=True)
+
+    def status(self) -> Procedure:
+        """Ask for state, battery and gyroscope bias now; while it streams, they come every second."""
+        yield from _order(Header.GET_STATUS, patient=True)
+
     def clock_round_trip(self, host_ns: int) -> Procedure:
         """Ask for the sensor's clock; ``Reply("clock_round_trip")`` holds when it got the question and answered, ns."""
         yield Write(WRITE, pack(Header.CLOCK_ROUND_TRIP, struct.pack("<4q", host_ns, 0, 0, 0)))
