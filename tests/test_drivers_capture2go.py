@@ -17,7 +17,7 @@ from imuposture._blocks import ImuBlock, Quality
 from imuposture.acquisition.drivers import Advertisement, Await, Reply, Settings, Status, Subscribe, Unsubscribe
 from imuposture.acquisition.drivers.capture2go import DRIVER
 from imuposture.acquisition.drivers.capture2go.packages import SIZES, pack
-from imuposture.acquisition.drivers.capture2go.samples import quaternions
+from imuposture.acquisition.drivers.capture2go.samples import quaternion
 
 SETTINGS = Settings("upper")
 SYNC_ID = 0x1122334455667788
@@ -65,15 +65,15 @@ def obedient(step):
 class Sensor:
     """A sensor that quotes the mode that was set."""
 
-    def __init__(self):
-        self.mode = ""
+    def __init__(self, ns=None):
+        self.mode, self.ns = "", ns
 
     def __call__(self, step):
         data = getattr(step, "data", b"")
         if data[6:8] == b"\x20\x01":
             self.mode = data[16:].hex()
         if isinstance(step, Await):
-            return Reply(step.what, {"mode": self.mode})
+            return Reply(step.what, {"mode": self.mode, "ns": self.ns})
         return None
 
 
@@ -124,7 +124,7 @@ def test_packed_orientations():
     packed = rng.integers(0, 2**60, 20, dtype=np.uint64)
     content = struct.pack("<q20Q20h20B", 10**9, *packed.tolist(), *[0] * 20, *[0] * 19, 4)
     (block,) = streamed(pack(0x274, content))
-    np.testing.assert_array_equal(block.quat, quaternions(packed))
+    np.testing.assert_array_equal(block.quat, [quaternion(bits) for bits in packed.tolist()])
     assert block.ticks.tolist() == [1e6 + 40_000 * row for row in range(20)]
     assert np.isnan(block.acc).all()
     assert (block.flags != 0).tolist() == [False] * 19 + [True]
@@ -147,7 +147,7 @@ def test_smallest_three(left_out, parts, judged):
     packed = (judged << 62) | (left_out << 60) | (parts[0] << 40) | (parts[1] << 20) | parts[2]
     three = [part / (0xFFFFF / np.sqrt(2)) - np.sqrt(0.5) for part in parts]
     rest = 1 - sum(part * part for part in three)
-    (quat,) = quaternions(np.array([packed], np.uint64))
+    quat = np.array(quaternion(packed))
     if rest < -1e-12:
         assert np.isnan(quat).all()
     elif rest > 1e-12:
@@ -229,8 +229,9 @@ def test_all_shared_vectors():
                     np.testing.assert_allclose(values.ravel(), np.array(fields[raw]) * scale, rtol=1e-14)
             assert abs(block.ticks[0] - fields["timestamp"] / 1000) < 0.25
         elif name == "quat64":
-            (quat,) = quaternions(np.frombuffer(data, "<u8"))
-            np.testing.assert_allclose(quat, expected["quat_wxyz"], atol=vector["tolerance"])
+            np.testing.assert_allclose(
+                quaternion(int.from_bytes(data, "little")), expected["quat_wxyz"], atol=vector["tolerance"]
+            )
         else:
             assert vector["hex"] in CUT_IN_TWO, "a vector that no test knows"
 
@@ -334,6 +335,14 @@ def test_the_order_of_the_start():
     stop = played(DRIVER.stop(Settings("upper", 25, options={"mode": "real_time"})), silent)
     assert written(stop) == [pack(0x163).hex()]
     assert stop[-1] == Unsubscribe(0)
+
+
+def test_a_clock_is_not_set_back():
+    """After a lost link the same settings come again."""
+    for stands, set_again in ((5_000_000_000, True), (NS + 1, False)):
+        sensor = Sensor(stands)
+        sent = written(played(DRIVER.start(sender(set_time_ns=NS)), sensor))
+        assert (COMMANDS["set_time"] in sent) is set_again
 
 
 def test_a_sensor_that_does_not_obey():
