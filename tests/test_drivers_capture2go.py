@@ -267,9 +267,15 @@ def test_damage():
     with pytest.raises(DecodeError, match="channel 0 only"):
         decoder.push(b"\xff", 1)
     assert decoder.push(b"\xff") == []
+    assert decoder.push(b"\xff" + full_packed()[:20]) == []
+    with pytest.raises(DecodeError, match="damaged real-time"):
+        decoder.push(b"\xfe\x02")
+    resync, block = decoder.push(b"\xff" + sample)  # at once: what was unfinished is not waited for any more
+    assert resync == Status("resync", {"bytes": 3 + 20})
+    assert isinstance(block, ImuBlock)
     flipped = bytes([*sample[:20], sample[20] ^ 1, *sample[21:]])
     resync, block = decoder.push(b"\xff" + flipped + sample)
-    assert resync == Status("resync", {"bytes": 3 + len(sample)})
+    assert resync == Status("resync", {"bytes": len(sample)})
     assert isinstance(block, ImuBlock)
 
 

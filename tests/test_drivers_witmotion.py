@@ -161,7 +161,8 @@ def test_any_cut_gives_the_same_rows(seed, count, longest):
     rng = random.Random(seed)
     stream = [*frames(count, seed), bytes.fromhex(BATTERY), *frames(2, seed + 1)]
     if rng.random() < 0.5:
-        stream.insert(rng.randint(0, count), rng.randbytes(rng.randint(1, 30)))
+        cut_off = frames(1, seed + 2)[0][: rng.randint(1, 19)]
+        stream.insert(rng.randint(0, count), rng.choice([cut_off, rng.randbytes(rng.randint(1, 30))]))
     whole = b"".join(stream)
     told = []
     for one_piece in (True, False):
@@ -182,6 +183,17 @@ def test_a_frame_cut_off_costs_itself_only():
     for lost in range(2, 20):  # one byte less: the next frame's 55 takes its place, and the loss shows a frame later
         damaged = [*sent[:10], sent[10][:-lost], *sent[11:]]
         np.testing.assert_array_equal(rows_of(pushed(DRIVER.decoder(SETTINGS), [(b"".join(damaged), 0)])), whole)
+
+
+def test_a_frame_cut_off_is_not_mended_with_the_next_one():
+    """It looks whole when the next arrives; what follows that tells."""
+    first, second, third = frames(3, seed=4)
+    decoder = DRIVER.decoder(SETTINGS)
+    assert decoder.push(first[:10]) == []
+    assert decoder.push(second) == []
+    resync, block = decoder.push(third)
+    assert resync == Status("resync", {"bytes": 10})
+    np.testing.assert_array_equal(rows_of([block]), rows_of(DRIVER.decoder(SETTINGS).push(second + third)))
 
 
 def test_garbage_is_told_and_counted():
