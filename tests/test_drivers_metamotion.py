@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from driver_fuzz import hammer
 from golden_vectors import vectors
 from played_sensor import play, written
 
@@ -376,3 +377,28 @@ def test_what_it_takes_and_what_it_refuses():
         with pytest.raises(ConfigError):
             DRIVER.stream(settings(**asked))
     assert all(isinstance(one, ImuBlock) for one in push(decoder(settings(), "090203"), COUNTED))
+
+
+LENGTHS = {"0304": 8, "1304": 8, "1305": 8, "1505": 8, "1509": 20, "1907": 18, "1908": 18, "1909": 14, "190a": 14}
+LENGTHS |= {"1904": 15, "1905": 15, "1906": 15, "118c": 5, "0902": 3, "0903": 19}
+
+
+def fits(one):
+    """Tell whether a notification has the length that its register has on the older chips."""
+    payload, channel = one
+    if channel or len(payload) < 2:
+        return False
+    if payload[1] == 0x80:
+        return len(payload) != 3
+    return len(payload) == LENGTHS.get(payload[:2].hex(), 20)
+
+
+@pytest.mark.parametrize("route", ["fused", "plain", "packed", "fusion"])
+def test_damaged_payloads(route):
+    samples = {"fused": [COUNTED], "plain": [ACC_4G, GYR_500], "packed": [PACKED_ACC, PACKED_GYR]}
+    samples["fusion"] = ["1904" + "00" * 13, "1905" + "00" * 13, QUAT]
+    told = [*BMI160, "090203", "118c633410", *samples[route] * 3]
+    made = DRIVER.decoder(settings(route=route))
+    counted = {"fused": fits, "fusion": fits}  # the others may learn of other chips on the way
+    tally = hammer(made, [(bytes.fromhex(one), 0) for one in told], channels=1, fits=counted.get(route))
+    assert tally.rows > 0

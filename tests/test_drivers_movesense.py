@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from driver_fuzz import hammer
 from golden_vectors import vectors
 from played_sensor import play, written
 
@@ -281,3 +282,34 @@ def test_what_it_takes_and_what_it_refuses():
 def test_hello_has_no_status():
     (reply,) = DRIVER.decoder(settings()).push(b"\x01\x64\x01\x02\x03")
     assert reply == Reply("hello", {"data": "010203"})
+
+
+def fits(one):
+    """Tell whether a notification has a length that something asked for may have."""
+    payload, channel = one
+    if channel or len(payload) < 2:
+        return False
+    kind, name, rest = (
+        payload[0],
+        {number: name for name, number in REFERENCES.items()}.get(payload[1]),
+        len(payload) - 2,
+    )
+    if kind == 1:
+        return name == "hello" or rest >= 2
+    widths = {"imu": (4, 24), "acc": (4, 12), "gyro": (4, 12), "magn": (4, 12), "temperature": (8, 0)}
+    first, each = widths.get(name, (4, 2))
+    if kind == 3 or rest == 150:
+        return rest <= 156 and name not in {"hello", "battery", None}
+    return kind == 2 and rest < 150 and (rest == first if not each else rest > first and (rest - first) % each == 0)
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_damaged_payloads(separate):
+    decoder = DRIVER.decoder(settings(options={"separate": separate}))
+    joined = [*two_parts("imu", imu(2, 8)), data("imu", IMU6), data("temperature", bytes.fromhex("337399432f8c0300"))]
+    joined += [data("heart_rate", bytes.fromhex("4dbe84428803")), data("ecg", bytes(36))]
+    joined += [bytes.fromhex("0163c800"), bytes.fromhex("0165c80032"), b"\x01\x64name"]
+    later = struct.pack("<I", 200_000)
+    apart = [data("acc", ACC), data("gyro", GYR), data("acc", later + ACC[4:]), data("gyro", later + GYR[4:])]
+    tally = hammer(decoder, [(one, 0) for one in (apart if separate else joined)], channels=1, fits=fits)
+    assert tally.rows > 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from imuposture._blocks import FloatArray, ImuBlock, Role
 from imuposture.acquisition.drivers._pairing import ByOrder, Row, block_of
-from imuposture.acquisition.drivers._wire import DEGREE, GRAVITY, refusal
+from imuposture.acquisition.drivers._wire import DEGREE, GRAVITY, reals, refusal
 from imuposture.acquisition.drivers.messages import Message, Reply, Status
 from imuposture.acquisition.drivers.metamotion_commands import ACC, FUSION, GYR, MAG, MODULES, PROCESSOR, chips_of
 
@@ -21,7 +21,6 @@ MODULE_INFO = 0x80
 BATTERY, MADE, COUNTED = (0x11, 0x8C), (PROCESSOR, 0x02), (PROCESSOR, 0x03)
 MAG_UT = 1 / 16
 MILLI_G = GRAVITY / 1000
-LIMIT = 1e5  # no output of the fusion reaches it, in mg, deg/s or uT
 # Outputs of the fusion that are vectors: what they are, and their unit.
 FUSION_VECTORS = {0x04: ("acc", MILLI_G), 0x05: ("gyr", DEGREE), 0x06: ("mag", 1.0)}
 FUSION_SAYS = {
@@ -160,10 +159,7 @@ class MetaMotionDecoder:
 def _reals(payload: bytes, count: int, accuracy: bool = False) -> FloatArray:
     if len(payload) != 2 + 4 * count + accuracy:
         raise refusal(payload, f"this output of the fusion takes {2 + 4 * count + accuracy} bytes")
-    values = np.frombuffer(payload, dtype="<f4", offset=2, count=count).astype(np.float64)
-    if not np.all(np.abs(values) < LIMIT):  # NaN is not less than anything
-        raise refusal(payload, f"outputs of the fusion must be numbers below {LIMIT:g}")
-    return values
+    return reals(payload[2 : 2 + 4 * count], payload)
 
 
 def _battery(payload: bytes) -> list[Message]:
