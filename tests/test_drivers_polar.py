@@ -330,7 +330,7 @@ def test_start_of_a_verity_sense():
     assert steps[:3] == [Subscribe(0), Subscribe(1), Read(0)]
     assert Status("battery", {"percent": 55.0}) in messages
     assert written(steps) == [
-        *("0302", "0305", "0306", "0309"),
+        *("0301", "0302", "0303", "0305", "0306", "0309"),  # whatever any program may have started
         *("0102", "0202000134000101100002010800040103"),  # as users of the vendor's SDK send it, issue 443
         *("0105", "020500013400010110000201d007040103"),
         *("0106", "0206000132000101100002013200040103"),
@@ -340,7 +340,7 @@ def test_start_of_a_verity_sense():
 def test_start_of_an_h10():
     asked = settings(200.0, model="h10")
     steps, _ = run(asked, Sensor("0f05000000000000000000000000000000", rates=(25, 50, 100, 200)))
-    assert written(steps)[:2] == ["0302", "0102"]
+    assert written(steps)[:3] == ["0300", "0302", "0102"]
     assert written(steps)[-1].startswith("02020001c80001011000020108")
     stream = DRIVER.stream(asked)
     assert "inclination" in stream.sensor
@@ -370,8 +370,8 @@ def test_stop_stops_what_was_asked_for_even_if_nothing_answers():
         (Sensor(rates=(26,)), "no rate of 52 for acc, only 26"),
         (Sensor(refuse=[(2, 5)]), "not possible in its state"),
         (Sensor(refuse=[(1, 2)]), "settings.acc"),
-        (lambda step: [(b"\x0f\x04", 0)] if isinstance(step, Read) else [], "cannot measure gyr"),
-        (lambda step: [(b"\x32", 2)] if isinstance(step, Read) else [], "does not say"),
+        (lambda step: [(b"\x0f\x04", 0)] if isinstance(step, Read) else [], "can measure gyr; an H10"),
+        (lambda step: [(b"\x32", 2)] if isinstance(step, Read) else [], "can measure acc and gyr"),
     ],
 )
 def test_a_sensor_that_will_not_is_an_error(sensor, message):
