@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imuposture._blocks import Quality
-from imuposture.acquisition.drivers._pairing import MOST_HELD, ByOrder, ByStamp, block_of
+from imuposture.acquisition.drivers._pairing import ByOrder, ByStamp, block_of
 
 PARTS = ("acc", "gyr", "quat")
 
@@ -141,4 +141,4 @@ def test_by_stamp_holds_little_even_if_a_clock_stands_still():
     for n in range(40):
         ticks = 1000.0 + n * 1e-3 + np.arange(500) * 1e-6
         out += len(joining.push("acc", ticks, samples(0, 500)))
-    assert 40 * 500 - out <= MOST_HELD
+    assert 40 * 500 - out < 5000

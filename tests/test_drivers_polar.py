@@ -204,6 +204,8 @@ def test_samples_are_spread_between_stamps():
     np.testing.assert_allclose(column(first, "ticks"), 10**9 - np.arange(9, -1, -1) * 20_000)
     np.testing.assert_allclose(column(second, "ticks"), 10**9 + np.arange(1, 11) * 21_000)
     np.testing.assert_allclose(column(after_a_gap, "ticks"), 10**9 + 2_210_000 - np.arange(9, -1, -1) * 20_000)
+    too_soon = made.push(frame(ACC, 10**9 + 2_250_000, rows), 1)
+    np.testing.assert_allclose(np.diff(column(too_soon, "ticks")), 20_000)
 
 
 def test_what_comes_twice_is_marked_and_a_clock_may_restart():
