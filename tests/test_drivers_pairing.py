@@ -95,6 +95,15 @@ def test_by_stamp_waits_no_longer_than_its_patience():
     assert len(joining.push("acc", np.array([1000.0]), samples(100, 1))) == 32
 
 
+def test_by_stamp_what_comes_too_late_is_marked():
+    joining = by_stamp()
+    rows = joining.push("acc", np.arange(50) * 10.0, samples(0, 50))
+    assert shape(rows) == [f"{n} ." for n in range(19)]
+    rows = joining.push("gyr", np.arange(50) * 10.0, samples(0, 50))
+    assert shape(rows) == [f". {n}" for n in range(19)] + [f"{n} {n}" for n in range(19, 50)]
+    assert [row.flag for row in rows] == [Quality.DUPLICATE_OR_REORDERED] * 19 + [0] * 31
+
+
 def test_by_stamp_a_slower_part_stands_where_it_belongs():
     joining = by_stamp(("acc", "gyr", "mag"))
     rows = [

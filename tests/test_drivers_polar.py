@@ -115,6 +115,15 @@ def test_factors_come_with_the_answer_to_the_start():
     np.testing.assert_allclose(block.mag, np.array([[-6430, 5626, 2633], [-6431, 5627, 2635]]) * 0.15, rtol=1e-6)
 
 
+def test_what_no_sensor_measures_is_refused():
+    made = started(settings(), acc=1e30)
+    with pytest.raises(DecodeError, match="must stay below"):
+        made.push(struct.pack("<BQBhhh", ACC, 10**9, 0x80, 1000, 0, 0), 1)
+    sums = struct.pack("<hhh", 0, 0, 0) + bytes([32, 1]) + struct.pack("<iii", 2**31 - 1, 0, 0)
+    with pytest.raises(DecodeError, match="must stay below"):
+        DRIVER.decoder(settings(model="h10")).push(struct.pack("<BQB", ACC, 10**9, 0x81) + sums, 1)
+
+
 def test_frames_in_units_of_their_own_take_no_factor():
     made = started(settings(model="h10"), acc=2.44e-4)
     (block,) = made.push(ACC_DELTA, 1)

@@ -70,7 +70,7 @@ class ByStamp:
     """Joins parts by their times on one clock: what lies within three quarters of a period becomes one row.
 
     A row has the time of its earliest part. It waits until each part that is `expected` has gone past it, or until
-    others are ``patience`` ahead.
+    others are ``patience`` ahead; a part that comes even later makes rows that are marked as out of order.
 
     Parameters
     ----------
@@ -82,6 +82,7 @@ class ByStamp:
     def __init__(self, parts: Sequence[str], period: float, patience: float) -> None:
         self._queues: dict[str, deque[tuple[float, FloatArray]]] = {part: deque() for part in parts}
         self._last: dict[str, float] = {}
+        self._told = -np.inf
         self._near, self._patience = NEAR * period, patience
         self.expected: set[str] = set()
 
@@ -114,13 +115,16 @@ class ByStamp:
 
     def _take(self, first: float) -> Row:
         near = [queue for queue in self._queues.items() if queue[1] and queue[1][0][0] <= first + self._near]
-        return Row(first, {part: queue.popleft()[1] for part, queue in near})
+        parts = {part: queue.popleft()[1] for part, queue in near}
+        late, self._told = first <= self._told, max(first, self._told)
+        return Row(first, parts, int(Quality.DUPLICATE_OR_REORDERED) if late else 0)
 
     def _all_of_an_older_clock(self) -> list[Row]:
         rows = []
         while (first := self._first()) is not None:
             rows.append(self._take(first))
         self._last.clear()
+        self._told = -np.inf
         return rows
 
 

@@ -13,7 +13,7 @@ from imuposture.acquisition.drivers.driver import Settings
 from imuposture.acquisition.drivers.messages import Reply
 from imuposture.acquisition.drivers.procedures import Answer, Await, Step, Write
 
-__all__ = ["DEGREE", "GRAVITY", "ask", "one_of", "reals", "refusal"]
+__all__ = ["DEGREE", "GRAVITY", "LIMIT", "ask", "one_of", "reals", "refusal"]
 
 GRAVITY = 9.80665  # m/s2 a g, the standard value: sensors that speak of g say nothing of the place
 DEGREE = pi / 180
