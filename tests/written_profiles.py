@@ -1,5 +1,6 @@
 """Profiles written by tests: a head, and what the test is about."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,32 @@ PROFILES = Path(__file__).parent / "profiles"
 HEAD = '[profile]\nname = "written"\nrate_hz = 100\n'
 STREAM = '[[stream]]\nchar = "ff01"\n'
 UPPER = Settings("upper", magnetometer=True)
+ACC = '{ name = "acc", type = "i16le", unit = "m/s2" }'
+GYR = '{ name = "gyr", type = "i16le", unit = "rad/s" }'
+FRAMED = f'{STREAM}framing = "fixed"\ntag = "55 61"\nfields = [{{ skip = 2 }}, {ACC}, {GYR}]\n'
+CONFIRMED = FRAMED.replace('"fixed"', '{ kind = "fixed", confirm = true }')
+APART = f'{STREAM}fields = [{ACC}]\n[[stream]]\nchar = "ff02"\nfields = [{GYR}]\n'
+
+LINES = f"""{STREAM}framing = "lines"
+fields = [
+  {{ name = "acc", unit = "g" }},
+  {{ skip = 1 }},
+  {{ name = "gyr", unit = "deg/s", scale = 0.5 }},
+]
+"""
+
+JSON = f"""{STREAM}framing = {{ kind = "lines", format = "json" }}
+fields = [{{ name = "acc", key = "a", unit = "m/s2" }}, {{ name = "gyr", unit = "rad/s" }}, {{ name = "t" }}]
+time = {{ field = "t", unit = "s" }}
+"""
+
+STAMPED = f"""{STREAM}fields = [{{ name = "t", type = "u16le" }}, {ACC}]
+time = {{ field = "t", unit = "ms" }}
+[[stream]]
+char = "ff02"
+fields = [{{ name = "t", type = "u16le" }}, {GYR}]
+time = {{ field = "t", unit = "ms" }}
+"""
 
 
 def driver_of(folder: Path, body: str, head: str = HEAD) -> ProfileDriver:
@@ -40,3 +67,15 @@ def dropped(messages: list[Message]) -> int:
     """Return how many bytes belonged to nothing."""
     told = [message for message in messages if isinstance(message, Status) and message.what == "dropped_bytes"]
     return sum(message.values["bytes"] for message in told)
+
+
+def vector(number):
+    return struct.pack("<3h", number, 0, 0)
+
+
+def frames(count, first=0):
+    return [struct.pack("<BB6h", 0x55, 0x61, number, 0, 0, -number, 0, 0) for number in range(first, first + count)]
+
+
+def stamped(number, channel, late=0, start=65000):
+    return struct.pack("<H", (start + 10 * number + late) % 65536) + vector(number), channel

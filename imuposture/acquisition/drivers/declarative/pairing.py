@@ -127,18 +127,31 @@ class ByTime:
             return []
         done = []
         for row in rows:
-            if abs(self._later(row, self._last.get(source, row))) > self._jump:  # another clock; nothing waits for it
-                done += self._finished(every=True)
+            before = self._last.get(source)
+            if before is not None and not 0 < self._later(row, before) <= self._jump:
+                done += self._strangers(row)  # the clock stood, went back or jumped
             self._last[source] = row
             self._waiting[source].append(row)
             done += self._finished()
         return done
 
-    def _finished(self, every: bool = False) -> list[Row]:
+    def _finished(self) -> list[Row]:
         """Return the rows, oldest first, whose parts are all there or can no longer come."""
         done = []
-        while (joined := self._next(every)) is not None:
+        while (joined := self._next(every=False)) is not None:
             done.append(self._companions.added_to(joined))
+        return done
+
+    def _strangers(self, row: Row) -> list[Row]:
+        """Return what waits and cannot belong before or beside this row."""
+        done = []
+        while any(
+            not -self._jump <= self._later(other, row) <= self._skew
+            for queue in self._waiting.values()
+            for other in queue
+        ):
+            joined = self._next(every=True)
+            done += [self._companions.added_to(joined)] if joined is not None else []
         return done
 
     def _next(self, every: bool) -> Row | None:
