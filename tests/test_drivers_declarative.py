@@ -274,7 +274,7 @@ def test_a_counter_beside_a_time_stamp_tells_what_is_missing(tmp_path):
     assert len(block_of(decoded(driver, *payloads)).ticks) == 8  # what came twice is left to those who count by ticks
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(lost=st.sets(st.integers(0, 299)), start=st.integers(0, 255))
 def test_what_is_sent_again_is_dropped_by_its_counter(tmp_path_factory, lost, start):
     """Each packet holds the sample before too: a single loss costs nothing, and nothing comes twice."""
@@ -351,7 +351,7 @@ def cuts(data, places):
 JUNK = st.binary(max_size=30).map(lambda data: data.replace(b"\x55", b"\x56"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(junk=st.lists(JUNK, min_size=6, max_size=6), places=st.lists(st.integers(0, 500), max_size=20))
 @pytest.mark.parametrize("body", [FRAMED, CONFIRMED], ids=["at once", "confirmed"])
 def test_frames_are_found_wherever_the_radio_cuts(tmp_path_factory, body, junk, places):
@@ -374,7 +374,7 @@ def test_a_frame_that_was_cut_short_is_not_filled_with_the_next(tmp_path):
     assert dropped(told) == 9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(places=st.lists(st.integers(0, 500), max_size=20), spoilt=st.sets(st.integers(0, 7)))
 @pytest.mark.parametrize("name", ["sum8", "sum8_negated", "xor8", "crc32le"])
 def test_a_checksum_finds_every_spoilt_frame(tmp_path_factory, name, places, spoilt):
@@ -417,7 +417,7 @@ CHECKS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     values=st.lists(st.lists(st.integers(-8000, 8000), min_size=7, max_size=7), min_size=1, max_size=8),
     places=st.lists(st.integers(0, 500), max_size=20),
@@ -539,7 +539,7 @@ def test_a_field_that_comes_now_and_then_goes_with_the_next_row(tmp_path):
     assert steps == [Subscribe(0), Subscribe(1)]  # nobody asked for a magnetometer
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(lost=st.sets(st.tuples(st.integers(0, 79), st.integers(0, 1))), late=st.integers(-2, 2), lag=st.integers(0, 5))
 def test_halves_are_joined_by_their_stamps(tmp_path_factory, lost, late, lag):
     """Whatever is lost, and however far one characteristic lags behind, each half is in one row, with its own half."""

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ from written_profiles import UPPER, block_of, decoded
 from imuposture import DecodeError
 from imuposture.acquisition.drivers import Advertisement, Read, Reply, Settings, Status, Subscribe, Wait, Write
 from imuposture.acquisition.drivers.declarative import describe_profile, load_profile
+from imuposture.acquisition.drivers.declarative.fields import FIELD_KEYS
+from imuposture.acquisition.drivers.declarative.packets import PACKET_KEYS
+from imuposture.acquisition.drivers.declarative.profile import HEAD_KEYS, KEYS
+from imuposture.acquisition.drivers.declarative.templates import ACTION_KEYS
 from imuposture.acquisition.drivers.registry import PROFILES, driver_for, driver_named
 
 G, DEGREE = 9.80665, math.pi / 180
@@ -43,6 +48,20 @@ def test_a_shipped_profile_says_where_it_comes_from_and_what_nobody_tried(path):
     assert told["unverified"]
     assert path.read_text(encoding="utf-8").startswith("# ")
     assert "# Not verified:" in path.read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_docs_is_a_profile(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "add_a_sensor.md").read_text(encoding="utf-8")
+    path = tmp_path / "example.toml"
+    path.write_text(text.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    driver = load_profile(path)
+    payload = b"\xa1" + struct.pack("<HI6h", 7, 1000, 0, 0, 4096, 16384, 0, 0)
+    block = block_of(decoded(driver, payload))
+    near(block.acc, [[0, 0, G]])
+    near(block.gyr, [[1000 * DEGREE, 0, 0]])
+    assert writes(driver) == [("0003", "00"), ("0003", "01060007")]
+    for key in (*PACKET_KEYS, *ACTION_KEYS, *FIELD_KEYS, *KEYS, *HEAD_KEYS):
+        assert f"`{key}`" in text or f"{key} =" in text or f"[{key}" in text, f"{key} is not explained"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
