@@ -84,6 +84,15 @@ class RadioController(Controller):
         asyncio.get_running_loop().call_soon(self.send_hci_packet, _cancelled(pending.peer_address))
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
 
+    def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
+        """Begin anew. Stock: does nothing, so that a host that died keeps its links and its scan for ever."""
+        for connection in list(self.le_connections.values()):
+            self._lose_at_peer(connection)
+        self.le_connections.clear()
+        self.advertiser.stop()
+        self.le_scan_enable, self.pending_le_connection = False, None
+        return super().on_hci_reset_command(command)
+
     def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:
         """Report an advertisement. Stock: the scan response is the advertisement again, at -50 dBm."""
         if self.le_scan_enable and isinstance(pdu, ScannableAdvertisement):
