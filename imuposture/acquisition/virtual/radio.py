@@ -31,7 +31,13 @@ class ScannableAdvertisement(ll.AdvInd):
 class Advertiser(LegacyAdvertiser):
     """Stock: a scan response that was set is never sent, and all sensors are equally far away."""
 
+    controller: "RadioController"
     rssi_dbm = -50
+
+    def start(self) -> None:
+        """Advertise from now on, as long as there is power."""
+        if not self.controller.gone:
+            super().start()
 
     def send_advertising_data(self) -> None:
         """Send one advertisement."""
@@ -119,7 +125,7 @@ class RadioController(Controller):
             self.on_le_disconnected(connection, TIMED_OUT)
 
     def vanish(self) -> None:
-        """Lose all power: others learn of it by their supervision timeout, this side's host not at all.
+        """Lose all power: others learn of it by their supervision timeout; the own host is answered, but not told.
 
         Stock: a device that is powered off goes on advertising, and accepts connections.
         """
@@ -136,15 +142,10 @@ class RadioController(Controller):
         if peer and theirs:
             peer.on_le_disconnected(theirs, TIMED_OUT)
 
-    def on_packet(self, packet: bytes) -> None:
-        """Take what the host says, as long as there is power."""
+    def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
+        """Send data, as long as there is power."""
         if not self.gone:
-            super().on_packet(packet)
-
-    def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
-        """Tell the host, as long as there is power."""
-        if not self.gone:
-            super().send_hci_packet(packet)
+            super().on_hci_acl_data_packet(packet)
 
 
 class RadioLink(LocalLink):

@@ -8,22 +8,61 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
+from typing import cast
 
+from bumble.core import InvalidPacketError
 from bumble.transport import open_transport
-from bumble.transport.common import Transport
-from bumble.transport.tcp_server import open_tcp_server_transport_with_socket
+from bumble.transport.common import PacketParser
 
 from imuposture._errors import AcquisitionError, ImuPostureError
 from imuposture.acquisition.virtual.backend import CENTRAL_ADDRESS
-from imuposture.acquisition.virtual.radio import RadioController
+from imuposture.acquisition.virtual.radio import RadioController, RadioLink
 from imuposture.acquisition.virtual.remote import LOOPBACK
 from imuposture.acquisition.virtual.script import BUILT_IN, read_script
 from imuposture.acquisition.virtual.world import VirtualWorld
 
 __all__ = ["main", "serve_tcp", "serve_vhci"]
+
+
+class HostLink(asyncio.Protocol):
+    """One host at the other end of a connection; each gets a controller of its own, which goes when it goes."""
+
+    def __init__(self, link: RadioLink, present: "list[HostLink]") -> None:
+        self._link, self._present = link, present
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the place of whoever was there before: one may have died without closing."""
+        for former in list(self._present):
+            former.end()
+        self._present.append(self)
+        self._transport = cast(asyncio.Transport, transport)
+        self._controller = RadioController("central", self._link, CENTRAL_ADDRESS, sink=self)
+        self._parser = PacketParser(self._controller)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand HCI packets to the controller."""
+        try:
+            self._parser.feed_data(data)
+        except InvalidPacketError:  # not a host
+            self._transport.abort()
+
+    def on_packet(self, packet: bytes) -> None:
+        """Hand an HCI packet to the host."""
+        self._transport.write(packet)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let the host's radio go with it."""
+        del exc
+        self.end()
+
+    def end(self) -> None:
+        """Be without power, and hang up."""
+        if self in self._present:
+            self._present.remove(self)
+            self._controller.vanish()
+            self._transport.abort()
 
 
 @contextlib.asynccontextmanager
@@ -46,17 +85,17 @@ async def serve_tcp(world: VirtualWorld, port: int = 0) -> AsyncIterator[int]:
     AcquisitionError
         If the port is taken.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
-        try:
-            listening.bind((LOOPBACK, port))
-        except OSError as error:
-            raise AcquisitionError(f"port {port} of {LOOPBACK} cannot be had ({error}); choose another") from error
-        transport = await open_tcp_server_transport_with_socket(listening)
-        _attach(world, transport)
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            await transport.close()
+    link, present, loop = world.link, list[HostLink](), asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(lambda: HostLink(link, present), LOOPBACK, port)
+    except OSError as error:
+        raise AcquisitionError(f"port {port} of {LOOPBACK} cannot be had ({error}); choose another") from error
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for host in list(present):
+            host.end()
 
 
 @contextlib.asynccontextmanager
@@ -72,15 +111,11 @@ async def serve_vhci(world: VirtualWorld) -> AsyncIterator[None]:
         transport = await open_transport("vhci")
     except OSError as error:
         raise AcquisitionError(f"/dev/vhci: {error}; it needs Linux, the module hci_vhci, and root") from error
-    _attach(world, transport)
+    RadioController("central", world.link, CENTRAL_ADDRESS, source=transport.source, sink=transport.sink)
     try:
         yield
     finally:
         await transport.close()
-
-
-def _attach(world: VirtualWorld, transport: Transport) -> None:
-    RadioController("central", world.link, CENTRAL_ADDRESS, source=transport.source, sink=transport.sink)
 
 
 def _world(script: str, seed: int | None) -> VirtualWorld:
