@@ -5,13 +5,14 @@ these begins a new segment, with a clock of its own; nothing is ever fitted acro
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from imuposture._blocks import FlagArray, FloatArray, ImuBlock, SensorRows, Stream
 from imuposture._errors import SignalError
-from imuposture.alignment.clocks import ClockReport, LinkClock
+from imuposture.alignment.clocks import ClockReport, Line, LinkClock
 from imuposture.alignment.feed import LATEST_S, REORDER_WINDOW_S, Counts, Feed
 
 __all__ = ["FittedSegment", "LiveFeed"]
@@ -69,9 +70,11 @@ class LiveFeed(Feed):
         self._begin_anew = False
         self._gone_s = -np.inf  # up to here rows have gone out
         self._late = self._estimated = 0
+        self._missed = 0  # of this segment
+        self._shares = False
+        self.base: LiveFeed | None = None
         self._shift_s = 0.0
         self.first_arrival: float | None = None
-        self.packets: list[tuple[float, float]] | None = None  # of this segment, where a first pass collects them
 
     def reconnected(self) -> None:
         """Take note of a new connection: a count of samples begins anew there."""
@@ -117,7 +120,10 @@ class LiveFeed(Feed):
         return [*self._past, self._report()]
 
     def _report(self) -> ClockReport:
-        return self._fits[len(self._past)].report() if self._fits is not None else self._link.report()
+        if self._fits is not None:
+            return self._fits[len(self._past)].report()
+        report = self._link.report()
+        return replace(report, method="shared") if self._shares else report
 
     def _stamped(self, ticks: FloatArray, arrival_s: float | None) -> tuple[FloatArray, FlagArray]:
         arrival = float(arrival_s or 0.0)
@@ -138,7 +144,8 @@ class LiveFeed(Feed):
         """Return the host times of a packet's samples."""
         first = self._link_is_new
         self._link.update(float(device[-1]), arrival)
-        times = self._link.times(device)
+        self._count_missed()
+        times = self._link.times(device, self._line())
         if self._fits is not None:
             times = self._fits[len(self._past)].times(device)
         if first and np.isfinite(self._last_time):
@@ -147,6 +154,25 @@ class LiveFeed(Feed):
             self._estimated += missing
         self._last_time = float(times[-1])
         return times
+
+    def _count_missed(self) -> None:
+        """Count what a count of samples must have missed, by the arrivals."""
+        missed = round(self._link.missed_s * self.stream.rate_hz) - self._missed
+        self._missed += missed
+        self._counts[LOST] += missed
+        self._estimated += missed
+
+    def _line(self) -> Line | None:
+        """Return the estimate of the sensor whose clock this one shares, if it still does."""
+        base = self.base
+        if base is None or base.first_arrival is None:
+            return None
+        at, offset, skew = base._link.line
+        own = self._link.offset_at(at)
+        wrap_s = (self.stream.wrap_ticks or 0.0) * self.stream.tick_s
+        shift = wrap_s * round((own - offset) / wrap_s) if wrap_s else 0.0
+        self._shares = abs(own - offset - shift) < EARLY_S
+        return (at - shift, offset + shift, skew) if self._shares else None
 
     @property
     def _link_is_new(self) -> bool:
@@ -157,7 +183,7 @@ class LiveFeed(Feed):
         self._past.append(self._report())
         skew = self._link.skew if self._link.settled else self._link.prior
         self._link = LinkClock(skew, counted=self._counted, floor_s=self._last_time)
-        self._late_since = None
+        self._late_since, self._missed = None, 0
 
     def _judge(self, first: float, arrival: float) -> bool:
         """Tell whether the clock started anew before this tick; put the compiled clock right where ticks mislead."""
