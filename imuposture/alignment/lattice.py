@@ -16,11 +16,10 @@ ENOUGH = 64  # packets; fewer make lattices of chance
 LATEST = 240  # packets that are looked at; a drift of 100 ppm blurs them by less than the host does
 FINEST_S = 4e-3
 WIDEST_S = 0.4
-BINS = 24
 DENSE = 0.55  # share of the delays that must stand on a lattice, of those that chance does not put there
 BURST_S = 5e-3  # packets so near to each other waited together: only the first tells of the radio
 PATIENCE = 15  # windows; longer than what is looked at
-BLUR_S = 3e-3  # s, of the host
+BLUR_S = 3e-3  # s within which the host hands on most of what came at one instant
 
 
 class Lattice:
@@ -104,10 +103,10 @@ def _spacing(delays: FloatArray, packet_s: float) -> float | None:
 
 def _share(delays: FloatArray, spacing: float) -> tuple[float, float]:
     """Return the share of the delays in the fullest stretch of the lattice's cell, and the share by chance."""
-    width = max(1, min(round(max(BLUR_S / spacing, 1 / 4) * BINS), BINS // 2))
+    width = min(BLUR_S, 0.5 * spacing)
     cells = delays / spacing
-    bins = np.minimum(((cells - np.floor(cells)) * BINS).astype(np.int64), BINS - 1)
-    counts = np.bincount(bins, minlength=BINS)
-    around = np.concatenate([counts, counts[:width]])
-    fullest = max(int(around[first : first + width].sum()) for first in range(BINS))
-    return fullest / len(delays), width / BINS
+    places = np.sort((cells - np.floor(cells)) * spacing)
+    around = np.concatenate([places, places + spacing])
+    last = np.searchsorted(around, places + width)
+    fullest = int((last - np.arange(len(places))).max())
+    return fullest / len(places), width / spacing
