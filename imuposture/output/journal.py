@@ -22,7 +22,7 @@ from imuposture._blocks import Entry
 from imuposture._errors import SessionError
 from imuposture.output import manifest as _manifest
 from imuposture.output.journal_pages import PAGE
-from imuposture.output.journal_reader import JOURNAL
+from imuposture.output.journal_reader import JOURNAL, LOG
 from imuposture.output.journal_rows import Mark, Row, crc_of_mark, row_of
 from imuposture.output.lock import LOCK, FolderLock
 from imuposture.output.parquet import sync
@@ -201,9 +201,7 @@ class Journal:
         try:
             if self._error is not None and _is_full(self._error.__cause__):
                 self._try_again()
-            if self._error is None:
-                _mark(self._database, Mark.CLOSED, self._acknowledged)
-            self._database.close()
+            _merge(self._database, self.folder, self._acknowledged)
         except (OSError, sqlite3.Error) as error:
             raise self._failure(error) from error
         finally:
@@ -338,6 +336,19 @@ def _created(path: Path) -> sqlite3.Connection:
     sync(path.parent)
     sync(path.parent.parent)
     return database
+
+
+def _merge(database: sqlite3.Connection, folder: Path, count: int) -> None:
+    """Close the journal, which merges its log into the file, and leave a mark that tells this from a lost log.
+
+    Where the disk is too full for the mark, there may be room once the log is gone.
+    """
+    with contextlib.closing(database), contextlib.suppress(sqlite3.Error):
+        _mark(database, Mark.CLOSED, count)
+        return
+    if not (folder / LOG).exists():
+        with contextlib.closing(sqlite3.connect(folder / JOURNAL, isolation_level=None)) as again:
+            _mark(again, Mark.CLOSED, count)
 
 
 def _mark(database: sqlite3.Connection, mark: Mark, count: int) -> None:
