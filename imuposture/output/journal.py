@@ -78,7 +78,8 @@ class Journal:
     ) -> None:
         self.folder = Path(os.path.abspath(folder))
         self._interval_s, self._told = interval_s, on_acknowledged
-        self._waiting = deque[Row]()
+        self._waiting = deque[Row]()  # appended to by one thread, taken from by the other
+        self._batch: list[Row] = []  # taken, and not yet on the disk
         self._taken = self._written = 0  # bytes; each counted by one thread only, so that `append` needs no lock
         self._appended = self._acknowledged = self._refused = 0
         self._changed, self._hurry, self._ending, self._closed = threading.Condition(), threading.Event(), False, False
@@ -132,7 +133,7 @@ class Journal:
         if self._taken - self._written > MOST_WAITING:
             self._refused += 1
             raise SessionError(
-                f"the disk of {self.folder} does not answer: {len(self._waiting)} entries wait, no more are taken "
+                f"the disk of {self.folder} does not answer: {self._appended - self._acknowledged} entries wait, no more are taken "
                 f"({self._refused} refused so far); is it asleep, full or disconnected?"
             )
         row = row_of(self._appended, entry)
@@ -238,7 +239,8 @@ class Journal:
 
     def _commit(self) -> None:
         """Bring all that waits to the disk in one transaction."""
-        rows = list(itertools.islice(self._waiting, len(self._waiting)))
+        self._batch += [self._waiting.popleft() for _ in range(len(self._waiting))]
+        rows = self._batch
         if not rows:
             return
         self._check_file()
@@ -249,11 +251,10 @@ class Journal:
                 places = ",".join(["(?,?,?,?,?,?,?,?)"] * len(some))
                 self._database.execute(f"INSERT INTO entries VALUES {places}", list(itertools.chain(*some)))
             _mark(self._database, Mark.ACKNOWLEDGED, rows[-1].number + 1)
+        self._batch = []
         self._acknowledge(rows)
 
     def _acknowledge(self, rows: list[Row]) -> None:
-        for _ in rows:
-            self._waiting.popleft()
         self._written += sum(len(row.payload) + _ROW_BYTES for row in rows)
         with self._changed:
             self._acknowledged += len(rows)
