@@ -1,4 +1,4 @@
-"""Device clocks and the common grid (compiled half of imuposture/alignment.py).
+"""Device clocks and the common grid (compiled half of imuposture/alignment/feed.py and grid.py).
 
 Both are recursions: what a tick means depends on the tick before it, and so does the next instant of the grid.
 """

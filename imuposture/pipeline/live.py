@@ -8,7 +8,7 @@ Until a calibration was asked for and found good, rows carry inclinations only, 
 from collections.abc import Mapping
 from typing import Any
 
-from imuposture._blocks import ROLES, Entry, Event, MetricBlock, PairBlock, Role
+from imuposture._blocks import ROLES, Entry, Event, MetricBlock, PairBlock, PostureBlock, Role
 from imuposture._errors import ConfigError, DecodeError
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
@@ -17,11 +17,12 @@ from imuposture.pipeline.config import Config
 from imuposture.pipeline.findings import Findings
 from imuposture.pipeline.guide import Guide, Pauses
 from imuposture.pipeline.links import Link, LiveSensor
-from imuposture.pipeline.rows import Rows, join_metrics, join_pairs, join_rows, no_rows, pieces
+from imuposture.pipeline.rows import Rows, join_metrics, join_pairs, join_postures, join_rows, no_rows, pieces
 from imuposture.pipeline.walk import Pipeline
 
 __all__ = ["LivePipeline", "LiveSensor"]
 
+METRICS_S = 1.0  # rows that metrics are given at once: packets would cost them more than the rows in them
 FIRST_S = 0.5  # rows from whose gravity the upright is assumed, until a calibration tells
 
 
@@ -61,6 +62,7 @@ class LivePipeline:
         self._first: list[PairBlock] = []
         self._guide = Guide(self.alignment.rate_hz)
         self._pauses = Pauses()
+        self._metrics = _Metered(round(METRICS_S * self.alignment.rate_hz))
         self._notes: list[str] = []
         if calibration is not None:
             self._pipeline = Pipeline(self.alignment, calibration, self.config)
@@ -88,19 +90,19 @@ class LivePipeline:
         events: list[Event] = []
         if entry.kind == "command":
             events += self._obey(entry, now)
-        pairs = [self.alignment.advance(now)]
-        if entry.role in self._links:
-            link = self._links[entry.role]
-            events += link.changed(entry, now)
-            pairs += [self.alignment.push(block) for block in link.decoded(entry, now)]
-        return _with_events(self._walk(join_pairs(pairs)), events)
+        link = None if entry.role is None else self._links.get(entry.role)
+        if link is None:
+            return _with_events(self._walk(self.alignment.advance(now)), events)
+        events += link.changed(entry, now)
+        pairs = [self.alignment.push(block) for block in link.decoded(entry, now)]
+        return _with_events(self._walk(join_pairs(pairs or [self.alignment.advance(now)])), events)
 
     def finish(self) -> Rows:
         """Return the rows and figures that still waited."""
         rows = self._walk(self.alignment.finish(), last=True)
         if self._pipeline is None:
             return rows
-        return Rows(rows.samples, rows.posture, join_metrics(rows.metrics, self._pipeline.metrics.finish()))
+        return Rows(rows.samples, rows.posture, join_metrics(rows.metrics, self._metrics.finish(self._pipeline)))
 
     def findings(self) -> dict[str, Any]:
         """Return what is known only after the last row, for the manifest."""
@@ -116,33 +118,41 @@ class LivePipeline:
         pair = self._pauses.without(pair)
         self._guide.hold(pair)
         rows = self._begun(pair, last=last)
-        calibration = self._guide.result(last=last)
-        if calibration is not None:
-            self._calibrated(*calibration)
-        return rows
+        result = self._guide.result(last=last)
+        return rows if result is None else self._calibrated(rows, *result)
 
     def _begun(self, pair: PairBlock, *, last: bool) -> Rows:
         """Walk aligned rows; the very first wait until gravity can be told from them."""
         if self._pipeline is None:
             self._first.append(pair)
             pair = join_pairs(self._first)
-            if len(pair) < FIRST_S * self.alignment.rate_hz and not last:
+            if not len(pair) or (len(pair) < FIRST_S * self.alignment.rate_hz and not last):
                 return no_rows()
             self._first = []
             self._pipeline = Pipeline(self.alignment, calibrate(pair, self.alignment.rate_hz), self.config)
         rows = no_rows()
         for piece in pieces(pair):
-            rows = join_rows(rows, self._findings.counted(self._pipeline.walk(piece)))
+            posture = self._pipeline.posture(piece)
+            found = self._metrics.push(self._pipeline, posture)
+            rows = join_rows(rows, self._findings.counted(Rows(piece, posture, found)))
         return rows
 
-    def _calibrated(self, calibration: Calibration, held: PairBlock) -> None:
-        """Go on with a new calibration, and with what filters learn from the rows it was made of."""
+    def _calibrated(self, rows: Rows, calibration: Calibration, held: PairBlock) -> Rows:
+        """Go on with a new calibration, and with what filters learn from the rows it was made of.
+
+        The summary counts from here on; of what was before, events and windows stay.
+        """
         self._notes += [f"guided calibration: {verdict}" for verdict in calibration.verdicts]
         if not calibration.usable:
-            return
+            return rows
+        if self._pipeline is not None:
+            found = self._metrics.finish(self._pipeline)
+            before = join_metrics(rows.metrics, MetricBlock(found.events, found.windows))
+            rows = Rows(rows.samples, rows.posture, before)
         self._pipeline = Pipeline(self.alignment, calibration, self.config)
         for piece in pieces(held):
             self._pipeline.settle(piece)
+        return rows
 
     def _obey(self, entry: Entry, now: float) -> list[Event]:
         try:
@@ -156,6 +166,25 @@ class LivePipeline:
             return self._pauses.change(command, now)
         self._guide.change(command, now)
         return []
+
+
+class _Metered:
+    """Rows on their way into the metrics, a second of them at a time."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._held: list[PostureBlock] = []
+
+    def push(self, pipeline: Pipeline, posture: PostureBlock) -> MetricBlock:
+        self._held.append(posture)
+        return MetricBlock() if sum(map(len, self._held)) < self._rows else self._found(pipeline)
+
+    def finish(self, pipeline: Pipeline) -> MetricBlock:
+        return join_metrics(self._found(pipeline), pipeline.metrics.finish())
+
+    def _found(self, pipeline: Pipeline) -> MetricBlock:
+        held, self._held = self._held, []
+        return pipeline.metrics.push(join_postures(held)) if held else MetricBlock()
 
 
 def _with_events(rows: Rows, events: list[Event]) -> Rows:

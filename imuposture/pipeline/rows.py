@@ -9,11 +9,10 @@ import numpy as np
 from imuposture._blocks import MetricBlock, PairBlock, PostureBlock, SensorRows
 from imuposture._errors import SignalError
 
-__all__ = ["Rows", "cut_pair", "join_metrics", "join_pairs", "join_rows", "no_rows", "pieces"]
+__all__ = ["Rows", "cut_pair", "join_metrics", "join_pairs", "join_postures", "join_rows", "no_rows", "pieces"]
 
 PIECE = 16384  # rows walked at a time: what the stages pass on stays in the cache
 _COLUMNS = tuple(member.name for member in fields(PostureBlock))
-_NO_FLAGS = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +26,7 @@ class Rows:
 
 def no_rows() -> Rows:
     """Return a block without rows."""
-    quaternions = np.empty((0, 4))
-    shapes = {"upper_q": quaternions, "lower_q": quaternions, "quality": _NO_FLAGS, "heading_state": _NO_FLAGS}
-    columns: dict[str, Any] = {name: shapes.get(name, np.empty(0)) for name in _COLUMNS}
-    none = SensorRows(np.empty((0, 3)), np.empty((0, 3)), None, _NO_FLAGS)
-    return Rows(PairBlock(np.empty(0), none, none), PostureBlock(**columns), MetricBlock())
+    return _NO_ROWS
 
 
 def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:
@@ -77,13 +72,29 @@ def join_metrics(first: MetricBlock, second: MetricBlock) -> MetricBlock:
     return MetricBlock(first.events + second.events, first.windows + second.windows, first.summary + second.summary)
 
 
+def join_postures(blocks: Sequence[PostureBlock]) -> PostureBlock:
+    """Return the rows of one or more blocks as one."""
+    if len(blocks) == 1:
+        return blocks[0]
+    columns: dict[str, Any] = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in _COLUMNS}
+    return PostureBlock(**columns)
+
+
 def join_rows(first: Rows, second: Rows) -> Rows:
     """Return the rows of both, one after the other."""
     metrics = join_metrics(first.metrics, second.metrics)
-    if not len(second.posture) or not len(first.posture):
-        kept = first if len(first.posture) else second
-        return Rows(kept.samples, kept.posture, metrics)
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(first.posture, name), getattr(second.posture, name)]) for name in _COLUMNS
-    }
-    return Rows(join_pairs([first.samples, second.samples]), PostureBlock(**columns), metrics)
+    filled = [rows for rows in (first, second) if len(rows.posture)] or [first]
+    return Rows(
+        join_pairs([rows.samples for rows in filled]), join_postures([rows.posture for rows in filled]), metrics
+    )
+
+
+def _none() -> Rows:
+    quaternions, flags = np.empty((0, 4)), np.empty(0, np.uint8)
+    shapes = {"upper_q": quaternions, "lower_q": quaternions, "quality": flags, "heading_state": flags}
+    columns: dict[str, Any] = {name: shapes.get(name, np.empty(0)) for name in _COLUMNS}
+    none = SensorRows(np.empty((0, 3)), np.empty((0, 3)), None, flags)
+    return Rows(PairBlock(np.empty(0), none, none), PostureBlock(**columns), MetricBlock())
+
+
+_NO_ROWS = _none()

@@ -59,7 +59,8 @@ class SmoothedPipeline(Pipeline):
             pair = self.calibration.apply(samples)
             both = self._oriented(blocks, part)
             related = _cut_heading(heading, part) if self._relates else no_heading(len(pair))
-            yield self._judged(samples, pair, both, northern(related, *both), tilt)
+            posture = self._angles(pair, both, northern(related, *both), tilt)
+            yield Rows(samples, posture, self.metrics.push(posture))
 
     def _doubts_ahead(self) -> list[dict[Role, FloatArray | None]]:
         """Say how sure each piece is before rows that hide a turn: an average over both sides bends both alike."""

@@ -13,6 +13,7 @@ from imuposture._blocks import (
     OrientationBlock,
     PairBlock,
     Plane,
+    PostureBlock,
     Quality,
     Role,
     SensorRows,
@@ -106,7 +107,12 @@ class Pipeline:
 
     def walk(self, samples: PairBlock) -> Rows:
         """Walk aligned rows through every stage."""
-        return self._judged(samples, *self._known(samples))
+        posture = self.posture(samples)
+        return Rows(samples, posture, self.metrics.push(posture))
+
+    def posture(self, samples: PairBlock) -> PostureBlock:
+        """Walk aligned rows through every stage but the metrics, which are to be pushed what comes out."""
+        return self._angles(*self._known(samples))
 
     def settle(self, samples: PairBlock) -> None:
         """Walk aligned rows for what the stages learn from them; no metric counts them."""
@@ -137,18 +143,16 @@ class Pipeline:
         upper, lower = (found.get(role) or _no_orientation(count) for role in ROLES)
         return upper, lower
 
-    def _judged(
+    def _angles(
         self,
-        samples: PairBlock,
         pair: PairBlock,
         both: tuple[OrientationBlock, OrientationBlock],
         heading: HeadingBlock,
         tilts: Mapping[Role, FloatArray | None],
-    ) -> Rows:
-        """Walk the second half: from orientations to angles, and to what metrics make of them."""
+    ) -> PostureBlock:
+        """Walk the second half: from orientations to angles, and how sure they are."""
         posture = self.kinematics.push(pair.time_s, *both, heading, self._quality(pair, *both, heading))
-        posture = widened(posture, tilts.get("upper"), tilts.get("lower"))
-        return Rows(samples, posture, self.metrics.push(posture))
+        return widened(posture, tilts.get("upper"), tilts.get("lower"))
 
     def _relative(
         self, pair: PairBlock, upper: OrientationBlock, lower: OrientationBlock, hidden: FloatArray | None

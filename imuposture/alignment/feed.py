@@ -1,24 +1,17 @@
-"""Alignment: two streams with clocks of their own in, both sensors on one uniform grid out.
+"""One sensor's samples on the session's time line, as far as they are still needed."""
 
-The grid runs at the lower nominal rate of the two and follows the clock of that stream, so that a file's rows keep
-their own time. A value comes from the sensor's own sample, or from a straight line between two true neighbours at most
-``gap_limit_s`` apart; anything else is a gap: marked, NaN, never filled. Every lost, duplicate, reordered and empty
-sample is counted.
-"""
-
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imuposture._blocks import ROLES, FlagArray, FloatArray, ImuBlock, PairBlock, Quality, Role, SensorRows, Stream
+from imuposture._blocks import FlagArray, FloatArray, ImuBlock, Quality, SensorRows, Stream
 from imuposture._checks import fitting, flags_of, floats, number, refuse_nonsense, sound
 from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import alignment as _ext
 
-__all__ = ["Alignment", "Counts"]
+__all__ = ["LATEST_S", "LONGEST_GAP_S", "REORDER_WINDOW_S", "SLACK", "Counts", "Feed", "checked", "nothing"]
 
 REORDER_WINDOW_S = 2.0  # a sample this late came out of order; later still, the sensor's clock has started anew
 LONGEST_GAP_S = 2 * 3600.0  # rows of a gap are written out; beyond this it is two recordings
@@ -41,6 +34,11 @@ class Counts:
         Samples dropped because their tick was there already, or because a later one was (then they count as lost too).
     restarts : int
         Times the sensor's clock started anew.
+    estimated : int
+        Of the lost, those that no tick tells of, only the time between arrivals: over a restart, and of sensors that
+        have no clock.
+    late : int
+        Of the lost, those that came when their rows had already gone out without them.
     """
 
     kept: int
@@ -49,137 +47,15 @@ class Counts:
     duplicate: int
     reordered: int
     restarts: int
+    estimated: int = 0
+    late: int = 0
 
     def asdict(self) -> dict[str, int]:
         """Return the counts by name, with ``sent``."""
         return {"sent": self.kept + self.lost, **asdict(self)}
 
 
-class Alignment:
-    """Both streams onto one grid.
-
-    Parameters
-    ----------
-    streams : sequence of Stream
-        One or two, of different roles.
-    gap_limit_s : float
-        Longest distance between true neighbours that interpolation may bridge.
-
-    Raises
-    ------
-    ConfigError
-        If there is no stream, a role comes twice, or the limit is not positive.
-    """
-
-    def __init__(self, streams: Sequence[Stream], gap_limit_s: float = 0.1) -> None:
-        roles = [stream.role for stream in streams]
-        if not roles or len(set(roles)) != len(roles):
-            raise ConfigError(f"one or two streams of different roles are needed, got {roles}")
-        limit = number(gap_limit_s)
-        if not 0 < limit < LONGEST_GAP_S:
-            raise ConfigError(f"gap limit must be more than 0 s and less than {LONGEST_GAP_S:g} s, got {gap_limit_s!r}")
-        self._limit = limit + SLACK
-        self._feeds: dict[Role, _Feed] = {stream.role: _Feed(_checked(stream), limit) for stream in streams}
-        self._leader = min(self._feeds.values(), key=lambda feed: (feed.stream.rate_hz, feed.stream.role))
-        self.streams = tuple(self._feeds[role].stream for role in ROLES if role in self._feeds)
-        self.rate_hz = self._leader.stream.rate_hz
-        self._period = 1.0 / self.rate_hz
-        self._laid: FloatArray | None = None  # instant of the grid that was laid last, and where it was due
-        self._pending = np.empty(0)  # instants laid, but not yet known for both sensors
-
-    def push(self, block: ImuBlock) -> PairBlock:
-        """Take the next rows of one sensor.
-
-        Parameters
-        ----------
-        block : ImuBlock
-            Rows of one sensor, in the order of arrival.
-
-        Returns
-        -------
-        PairBlock
-            The rows that are now known for both sensors; may be none, and may be more than came in.
-
-        Raises
-        ------
-        SignalError
-            If the block is of a sensor that was not announced, its arrays do not fit each other, or its clock jumps
-            further than the longest gap.
-        """
-        if block.role not in self._feeds:
-            raise SignalError(f"no stream was announced for {block.role!r}, only for {sorted(self._feeds)}")
-        self._feeds[block.role].take(block)
-        return self._emit(finished=False)
-
-    def advance(self, now_s: float) -> PairBlock:
-        """Let the host's clock go on to ``now_s``, s of session time; return the rows that need not wait any longer."""
-        del now_s
-        return self._emit(finished=False)
-
-    def clocks(self) -> dict[Role, dict[str, Any]]:
-        """Return how each sensor's clock runs against the host's."""
-        return {}
-
-    def finish(self) -> PairBlock:
-        """Return the rows that still waited for a neighbour."""
-        return self._emit(finished=True)
-
-    def counts(self) -> dict[Role, Counts]:
-        """Return what happened to each sensor's samples so far."""
-        return {role: feed.counts() for role, feed in self._feeds.items()}
-
-    def _emit(self, *, finished: bool) -> PairBlock:
-        self._lay_grid(finished=finished)
-        horizon = np.inf if finished else min(feed.horizon(self._limit) for feed in self._feeds.values())
-        known = int(np.searchsorted(self._pending, horizon, side="right"))
-        grid, self._pending = self._pending[:known], self._pending[known:]
-        rows = {role: self._rows(role, grid) for role in ROLES}
-        return PairBlock(grid, rows["upper"], rows["lower"])
-
-    def _rows(self, role: Role, grid: FloatArray) -> SensorRows:
-        if role not in self._feeds:
-            return _nothing(len(grid))
-        return self._feeds[role].sample(grid, self._limit)
-
-    def _lay_grid(self, *, finished: bool) -> None:
-        """Lay the instants up to the leader's last sample; before its first and after its last those of the other."""
-        if not finished and any(feed.latest is None for feed in self._feeds.values()):
-            return
-        times = self._leader.unlaid()
-        others = [feed for feed in self._feeds.values() if feed is not self._leader and feed.latest is not None]
-        if self._laid is None:
-            starts = [float(feed.times[0]) for feed in self._feeds.values() if len(feed.times)]
-            if not starts:
-                return
-            first = float(times[0]) if len(times) else starts[0]
-            before = first - (round((first - min(starts)) / self._period) + 1) * self._period
-            self._laid = np.array([before, before])
-        if finished:
-            end = float(times[-1]) if len(times) else float(self._laid[0])
-            alone = max((round((feed.latest - end) / self._period) for feed in others if feed.latest), default=0)
-            if alone > LONGEST_GAP_S / self._period + 2 * max(len(feed.times) for feed in self._feeds.values()):
-                raise _jump(end + alone * self._period)
-            times = np.concatenate([times, end + self._period * np.arange(1, alone + 1)])
-        if len(times):
-            self._lay(times, self._laid)
-
-    def _lay(self, times: FloatArray, laid: FloatArray) -> None:
-        span = float(times[-1] - laid[0])
-        if not span <= LONGEST_GAP_S + 2 * self._period * len(times):
-            raise _jump(float(times[-1]))
-        room = np.empty(int(2 * span / self._period) + len(times) + 2)
-        count = _ext.lay_grid(times, self._period, laid, room)
-        self._pending = _joined(self._pending, room[:count])
-
-
-def _jump(time_s: float) -> SignalError:
-    return SignalError(
-        f"time jumps to {time_s:g} s; the longest gap in one recording is {LONGEST_GAP_S / 3600:g} h: "
-        "split the recording there, or mend its time stamps"
-    )
-
-
-class _Feed:
+class Feed:
     """One sensor's samples on the session time line, as far as they are still needed."""
 
     def __init__(self, stream: Stream, gap_limit_s: float) -> None:
@@ -200,13 +76,20 @@ class _Feed:
         self._flags = np.empty(0, np.uint8)
 
     def take(self, block: ImuBlock) -> None:
-        """Put the block's samples on the time line, without those that are duplicate or late."""
+        """Put the block's samples on the time line, without those that are duplicate or late.
+
+        Raises
+        ------
+        SignalError
+            If the block's arrays do not fit each other, or what came before.
+        """
+        arrival_s = block.arrival_s
         block = _tidied(block, self.stream.tick_s)
         if not len(block.ticks):
             return
         if self._shift_s is not None and (self._mag is None) != (block.mag is None):
             raise SignalError(f"mag of {block.role} comes or goes between blocks; give NaN where it is missing")
-        times, kept = self._unwrap(block.ticks)
+        times, kept = self._stamped(block.ticks, arrival_s)
         flags = np.zeros(len(times), np.uint8) if block.flags is None else block.flags
         flags[kept == 2] |= Quality.DUPLICATE_OR_REORDERED.value
         take = slice(None) if kept.all() else kept > 0
@@ -227,17 +110,22 @@ class _Feed:
             self._mag = mag if self._mag is None else _joined(self._mag, mag)
         self._flags = _joined(self._flags, flags)
 
-    def _unwrap(self, ticks: FloatArray) -> tuple[FloatArray, FlagArray]:
-        stream = self.stream
+    def _stamped(self, ticks: FloatArray, arrival_s: float | None) -> tuple[FloatArray, FlagArray]:
+        """Return the session time of each sample, and which are taken (0 dropped, 1 taken, 2 first after a drop)."""
+        del arrival_s  # these ticks are time already
         if self._shift_s is None:
-            self._shift_s = stream.start_s - ticks[0] * stream.tick_s
+            self._shift_s = self.stream.start_s - ticks[0] * self.stream.tick_s
+        return self._unwrap(ticks, self._shift_s)
+
+    def _unwrap(self, ticks: FloatArray, shift_s: float) -> tuple[FloatArray, FlagArray]:
+        stream = self.stream
         times, kept = np.empty(len(ticks)), np.empty(len(ticks), np.uint8)
         window = REORDER_WINDOW_S / stream.tick_s
         _ext.unwrap(
             ticks,
             stream.wrap_ticks or 0.0,
             stream.tick_s,
-            self._shift_s,
+            shift_s,
             self._period_ticks,
             window,
             self._restart_ticks,
@@ -276,7 +164,7 @@ class _Feed:
     def sample(self, grid: FloatArray, limit: float) -> SensorRows:
         """Return the sensor's rows at the instants of the grid, and forget what lies before the last of them."""
         if not len(grid):
-            return _nothing(0, mag=self._magnetic)
+            return nothing(0, mag=self._magnetic)
         rows = self._exact(grid) or self._interpolated(grid, limit)
         last = _last(self._valid[: int(np.searchsorted(self.times, grid[-1], side="right"))])
         self._forget(last if last >= 0 else int(np.searchsorted(self.times, grid[-1])))
@@ -294,7 +182,7 @@ class _Feed:
     def _interpolated(self, grid: FloatArray, limit: float) -> SensorRows:
         valid = np.flatnonzero(self._valid)
         if not len(valid):
-            return _nothing(len(grid), mag=self._magnetic)
+            return nothing(len(grid), mag=self._magnetic)
         times = self.times[valid]
         after = np.minimum(np.searchsorted(times, grid - SLACK), len(times) - 1)
         exact = np.abs(times[after] - grid) <= SLACK
@@ -322,6 +210,7 @@ class _Feed:
         self._mag = None if self._mag is None else self._mag[rows:]
 
     def counts(self) -> Counts:
+        """Return what happened to the samples so far."""
         kept, lost, duplicate, reordered, restarts = (int(count) for count in self._counts)
         return Counts(kept - self._empty, lost + self._empty, self._empty, duplicate, reordered, restarts)
 
@@ -344,8 +233,14 @@ def _without_nan(acc: FloatArray, gyr: FloatArray) -> NDArray[np.bool_]:
     return valid
 
 
-def _checked(stream: Stream) -> Stream:
-    """Return the stream with its numbers as plain floats, if they make sense together."""
+def checked(stream: Stream) -> Stream:
+    """Return the stream with its numbers as plain floats, if they make sense together.
+
+    Raises
+    ------
+    ConfigError
+        If they do not.
+    """
     rate, tick, start = number(stream.rate_hz), number(stream.tick_s), number(stream.start_s)
     low, high = RATE_LIMITS
     if not low <= rate <= high:
@@ -382,6 +277,7 @@ def _tidied(block: ImuBlock, tick_s: float) -> ImuBlock:
     return ImuBlock(block.role, ticks, vectors[0], vectors[1], vectors[2] if len(vectors) == 3 else None, flags)
 
 
-def _nothing(rows: int, *, mag: bool = False) -> SensorRows:
+def nothing(rows: int, *, mag: bool = False) -> SensorRows:
+    """Return rows of a sensor that is not there."""
     blank = np.full((rows, 3), np.nan)
     return SensorRows(blank, blank, blank if mag else None, np.full(rows, Quality.GAP, np.uint8))

@@ -1,0 +1,174 @@
+"""`imuposture process`: recordings in, session folders out."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imuposture._cli.telling import FAILED, PARTLY, Failure, failure, progress_of, put_path, report, safe, summed_up
+from imuposture._errors import ConfigError, ImuPostureError
+
+if TYPE_CHECKING:
+    from imuposture import Config, Result
+
+__all__ = ["process"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """One recording to process: a file or folder, or one file a sensor."""
+
+    out: Path
+    recording: Path | None = None
+    upper: Path | None = None
+    lower: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the user gave, for messages."""
+        return " and ".join(str(path) for path in (self.recording, self.upper, self.lower) if path is not None)
+
+
+@click.command()
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Sessions go to OUT/STEM/."
+)
+@click.option("--upper", type=click.Path(path_type=Path), help="File of the upper sensor, in place of INPUT.")
+@click.option("--lower", type=click.Path(path_type=Path), help="File of the lower sensor, in place of INPUT.")
+@click.option(
+    "--calibration", metavar="SRC", type=click.Path(path_type=Path), help="Take it from a session or recording."
+)
+@click.option("--placement", help="Where the sensors sit; overrides what the recording says.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, as TOML.")
+@click.option("--smoothed", is_flag=True, help="Let every row know what was measured later; takes 1 GB for 8 hours.")
+@click.option("--samples", is_flag=True, help="Copy the samples into the session.")
+@click.option("--overwrite", is_flag=True, help="Replace sessions that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print figures and verdicts as one JSON list.")
+@click.option("--errors", type=click.Path(path_type=Path, dir_okay=False), help="Write the table of errors here (CSV).")
+def process(
+    *,
+    inputs: tuple[Path, ...],
+    out: Path,
+    upper: Path | None,
+    lower: Path | None,
+    calibration: Path | None,
+    placement: str | None,
+    config: Path | None,
+    smoothed: bool,
+    samples: bool,
+    overwrite: bool,
+    as_json: bool,
+    errors: Path | None,
+) -> int:
+    """Turn recordings or sessions into session folders.
+
+    Prints the path of each session. One that was made from the same input with the same settings is kept.
+    """
+    jobs = _jobs(inputs, upper, lower, out)
+    _refuse_errors_file(errors, out)
+    settings = _config(config, placement, smoothed=smoothed)
+    options = {"config": settings, "calibration": calibration, "overwrite": overwrite, "samples": samples}
+    done: list[dict[str, Any]] = []
+    failures: list[Failure] = []
+    for job in jobs:
+        outcome = _run(job, options)
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+            done.append({"input": job.name, "path": None, "status": "failed", "error": outcome.message})
+            continue
+        _tell(job, outcome)
+        done.append(_as_data(job, outcome))
+        if not as_json:
+            put_path(str(outcome.path))
+    if as_json:
+        click.echo(json.dumps(done, indent=2, allow_nan=False))
+    report(failures, errors)
+    return 0 if not failures else FAILED if len(failures) == len(jobs) else PARTLY
+
+
+def _jobs(inputs: Sequence[Path], upper: Path | None, lower: Path | None, out: Path) -> list[Job]:
+    """Return what to process, and refuse what would write twice to one place or over its own input."""
+    sensor = upper or lower
+    if bool(inputs) == (sensor is not None):
+        raise click.UsageError("give recordings, or --upper FILE and --lower FILE, and not both")
+    if sensor is not None:
+        return [Job(out / _stem(sensor), None, upper, lower)]
+    jobs = [Job(out / _stem(path), path) for path in inputs]
+    seen: dict[str, Job] = {}
+    for job in jobs:
+        other = seen.setdefault(job.out.name.casefold(), job)  # some file systems do not tell a from A
+        if other is not job:
+            raise click.UsageError(
+                f"{safe(other.name)} and {safe(job.name)} would both be written to {safe(job.out)}; "
+                "rename one, or process them into different --out folders"
+            )
+        if job.recording is not None and job.recording.resolve() == job.out.resolve():
+            raise click.UsageError(f"{safe(job.name)} would be written over itself; choose another --out")
+    return jobs
+
+
+def _stem(path: Path) -> str:
+    """Return the name of the session: that of a folder, or of a file without its ending."""
+    whole = Path(os.path.abspath(path))
+    return whole.name if whole.is_dir() else whole.stem
+
+
+def _refuse_errors_file(path: Path | None, out: Path) -> None:
+    """Refuse a table of errors that could not be written in the end, or would lie among the sessions."""
+    if path is None:
+        return
+    folder = path.resolve().parent
+    if out.resolve() in (folder, *folder.parents):
+        raise click.UsageError(f"--errors {safe(path)} lies inside --out; name a file elsewhere")
+    if not folder.is_dir():
+        raise click.UsageError(f"--errors {safe(path)}: there is no such folder; make it first")
+
+
+def _config(path: Path | None, placement: str | None, *, smoothed: bool) -> "Config":
+    from imuposture import Config
+
+    try:
+        config = Config() if path is None else Config.from_toml(path)
+        if smoothed:
+            config = dataclasses.replace(config, smoothed=True)
+        return config if placement is None else dataclasses.replace(config, placement=placement)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _run(job: Job, options: dict[str, Any]) -> "Result | Failure":
+    """Process one recording; what goes wrong with it must not stop the others."""
+    from imuposture import process as run
+
+    try:
+        with progress_of(job.name) as progress:
+            return run(job.recording, upper=job.upper, lower=job.lower, out=job.out, progress=progress, **options)
+    except (ImuPostureError, OSError) as error:
+        return failure(job.name, error)
+
+
+def _as_data(job: Job, result: "Result") -> dict[str, Any]:
+    """Return what a program wants to know of a session without opening it."""
+    calibration = result.manifest.get("calibration")
+    return {
+        "input": job.name,
+        "path": str(result.path),
+        "status": result.status,
+        "duration_s": result.manifest.get("duration_s"),
+        "calibration": calibration.get("verdicts", []) if isinstance(calibration, dict) else [],
+        "notes": result.manifest.get("notes", []),
+        "verdicts": [figure for figure in result.summary.to_pylist() if figure["verdict"] is not None],
+        "summary": result.summary.to_pylist(),
+    }
+
+
+def _tell(job: Job, result: "Result") -> None:
+    """Sum a session up for the person at the terminal."""
+    click.echo(f"{safe(job.name)} -> {safe(result.path)}", err=True)
+    for line in summed_up(result):
+        click.echo(f"  {safe(line)}", err=True)

@@ -1,0 +1,156 @@
+"""Accelerations and angular rates that come apart -> rows that hold both.
+
+With a clock of the device: the two nearest within a largest skew. Without: in the order of arrival, where the first
+characteristic of the profile opens a row and the others complete it. A half whose other half did not come becomes a
+row with NaN, never an invented value. What neither holds acc nor gyr (mag, quat) goes with the next row.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from imuposture._blocks import FloatArray
+from imuposture.acquisition.drivers.declarative.taking import Taken
+
+__all__ = ["ByArrival", "ByTime", "Joiner", "Row"]
+
+PATIENCE = 64  # samples that wait for their other half
+
+
+@dataclass(slots=True)
+class Row:
+    """A row in the making: its tick, and the vectors that came."""
+
+    tick: float | None = None
+    vectors: dict[str, FloatArray] = field(default_factory=dict)
+
+
+class Joiner(Protocol):
+    """Samples of several packets -> rows."""
+
+    def push(self, taken: Taken) -> list[Row]:
+        """Take the samples of a packet; return the rows that are finished."""
+        ...
+
+
+def rows_of(taken: Taken) -> list[Row]:
+    """Return the samples of a packet as rows."""
+    ticks: Sequence[float | None] = [None] * taken.count if taken.ticks is None else taken.ticks.tolist()
+    return [Row(tick, {name: rows[at] for name, rows in taken.vectors.items()}) for at, tick in enumerate(ticks)]
+
+
+class _Companions:
+    """The latest of what goes with the next row, at most one period of the sensor old."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, FloatArray] = {}
+
+    def keep(self, row: Row) -> None:
+        self._latest |= row.vectors
+
+    def added_to(self, row: Row) -> Row:
+        row.vectors = self._latest | row.vectors
+        self._latest = {}
+        return row
+
+
+class ByArrival:
+    """Joins in the order of arrival.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Places of the packets that hold acc or gyr, in the order in which the sensor sends them.
+    """
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        self._sources = tuple(sources)
+        self._companions = _Companions()
+        self._open: Row | None = None
+        self._has: set[str] = set()
+
+    def push(self, taken: Taken) -> list[Row]:
+        """Take the samples of a packet; return the rows that are finished."""
+        source, rows = taken.packet.place, rows_of(taken)
+        if source not in self._sources:
+            for row in rows:
+                self._companions.keep(row)
+            return []
+        return [done for row in rows for done in self._taken(source, row)]
+
+    def _taken(self, source: str, row: Row) -> list[Row]:
+        done = []
+        if self._open is not None and (source == self._sources[0] or source in self._has):
+            done.append(self._closed(self._open))
+        if self._open is None:
+            self._open, self._has = row, {source}
+        else:
+            self._open.vectors |= row.vectors
+            self._has.add(source)
+        if self._has == set(self._sources):
+            done.append(self._closed(self._open))
+        return done
+
+    def _closed(self, row: Row) -> Row:
+        self._open, self._has = None, set()
+        return self._companions.added_to(row)
+
+
+class ByTime:
+    """Joins the two nearest by the device's clock.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Places of the packets that hold acc or gyr; the first one's clock is the row's, where it is there.
+    skew : float
+        Largest distance in ticks; less than half a period, so that no sample has two partners.
+    wrap : float or None
+        The clock restarts at 0 when it reaches this.
+    """
+
+    def __init__(self, sources: Sequence[str], skew: float, wrap: float | None) -> None:
+        self._waiting: Mapping[str, deque[Row]] = {source: deque() for source in sources}
+        self._skew, self._wrap = skew, wrap
+        self._companions = _Companions()
+
+    def push(self, taken: Taken) -> list[Row]:
+        """Take the samples of a packet; return the rows that are finished."""
+        source, rows = taken.packet.place, rows_of(taken)
+        if source not in self._waiting:
+            for row in rows:
+                self._companions.keep(row)
+            return []
+        self._waiting[source].extend(rows)
+        done = []
+        while (joined := self._next()) is not None:
+            done.append(self._companions.added_to(joined))
+        return done
+
+    def _next(self) -> Row | None:
+        """Return the oldest row if all its parts are there, or can no longer come."""
+        heads = {source: queue[0] for source, queue in self._waiting.items() if queue}
+        if not heads:
+            return None
+        oldest = next(iter(heads))
+        for source, head in heads.items():
+            if self._later(head, heads[oldest]) < 0:
+                oldest = source
+        late = [source for source, queue in self._waiting.items() if not queue]
+        if late and max(map(len, self._waiting.values())) <= PATIENCE:
+            return None
+        near = [source for source, head in heads.items() if abs(self._later(head, heads[oldest])) <= self._skew]
+        parts = [self._waiting[source].popleft() for source in near]
+        joined = Row(parts[0].tick)
+        for part in parts:
+            joined.vectors |= part.vectors
+        return joined
+
+    def _later(self, one: Row, other: Row) -> float:
+        """Return how much later one is, in ticks, over the wrap too."""
+        apart = (one.tick or 0.0) - (other.tick or 0.0)
+        if self._wrap is None:
+            return apart
+        apart %= self._wrap
+        return apart - self._wrap if apart > self._wrap / 2 else apart

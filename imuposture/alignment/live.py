@@ -1,0 +1,218 @@
+"""One live sensor's samples: ticks, unwrapped and counted, then laid on the host's clock by when packets arrived.
+
+What ticks cannot tell, arrivals do: that a clock wrapped while nobody listened, started anew, or stood still. Each of
+these begins a new segment, with a clock of its own; nothing is ever fitted across.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from imuposture._blocks import FlagArray, FloatArray, ImuBlock, SensorRows, Stream
+from imuposture._errors import SignalError
+from imuposture.alignment.clocks import ClockReport, LinkClock
+from imuposture.alignment.feed import LATEST_S, REORDER_WINDOW_S, Counts, Feed
+
+__all__ = ["FittedSegment", "LiveFeed"]
+
+# Members of the compiled clock and counts, as in ext/alignment.pyx.
+STARTED, LAST_TICK, OFFSET_TICKS = 0, 1, 2
+KEPT, LOST, RESTARTS = 0, 1, 4
+
+QUIET_S = 1.0  # of silence, after which a tick that goes back a little means a restart, not disorder
+EARLY_S = 0.25  # before a sample was measured no packet can bring it: then the clock has jumped
+LATE_S = 2.0  # packets that stay this late for as long: the clock stood still while nobody listened
+
+
+class FittedSegment(Protocol):
+    """What lays device times of one segment on the host's clock, once all of it is known."""
+
+    def times(self, device_s: FloatArray) -> FloatArray:
+        """Return host times, s."""
+        ...
+
+    def report(self) -> ClockReport:
+        """Return how it was found."""
+        ...
+
+
+class LiveFeed(Feed):
+    """One live sensor's samples.
+
+    Parameters
+    ----------
+    stream : Stream
+        Its ``clock`` is "device" or "count".
+    gap_limit_s : float
+    skew : float, optional
+        Of the device, from an earlier session.
+    fits : sequence of FittedSegment, optional
+        From a first pass over the same packets, a segment each; instead of the causal estimate.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        gap_limit_s: float,
+        skew: float | None = None,
+        fits: Sequence[FittedSegment] | None = None,
+    ) -> None:
+        super().__init__(stream, gap_limit_s)
+        self._counted = stream.clock == "count"
+        self._link = LinkClock(skew, counted=self._counted)
+        self._fits = fits
+        self._past: list[ClockReport] = []
+        self._last_arrival: float | None = None
+        self._last_time = -np.inf
+        self._late_since: float | None = None
+        self._begin_anew = False
+        self._gone_s = -np.inf  # up to here rows have gone out
+        self._late = self._estimated = 0
+        self._shift_s = 0.0
+        self.first_arrival: float | None = None
+        self.packets: list[tuple[float, float]] | None = None  # of this segment, where a first pass collects them
+
+    def reconnected(self) -> None:
+        """Take note of a new connection: a count of samples begins anew there."""
+        self._begin_anew = self._counted and self._last_arrival is not None
+
+    def take(self, block: ImuBlock) -> None:
+        """Put the block's samples on the time line; a block is what one notification brought.
+
+        Raises
+        ------
+        SignalError
+            If the block says not when it came.
+        """
+        if block.arrival_s is None or not abs(block.arrival_s) <= LATEST_S:
+            raise SignalError(
+                f"a block of {block.role} has arrival_s {block.arrival_s!r}; "
+                f"a live {self.stream.clock!r} clock needs the host time of each notification, in s"
+            )
+        had = len(self.times)
+        super().take(block)
+        self.unlaid()  # the grid asks for none
+        came = self._valid[had:] & (self.times[had:] <= self._gone_s)
+        self._late += int(np.count_nonzero(came))
+
+    def sample(self, grid: FloatArray, limit: float) -> SensorRows:
+        """Return the sensor's rows at the instants of the grid."""
+        if len(grid):
+            self._gone_s = float(grid[-1])
+        return super().sample(grid, limit)
+
+    def counts(self) -> Counts:
+        """Return what happened to the samples so far."""
+        kept, lost, duplicate, reordered, restarts = (int(count) for count in self._counts)
+        gone = self._empty + self._late
+        return Counts(
+            kept - gone, lost + gone, self._empty, duplicate, reordered, restarts, self._estimated, self._late
+        )
+
+    def clocks(self) -> list[ClockReport]:
+        """Return what is known of each segment's clock."""
+        if self._last_arrival is None:
+            return []
+        return [*self._past, self._report()]
+
+    def _report(self) -> ClockReport:
+        return self._fits[len(self._past)].report() if self._fits is not None else self._link.report()
+
+    def _stamped(self, ticks: FloatArray, arrival_s: float | None) -> tuple[FloatArray, FlagArray]:
+        arrival = float(arrival_s or 0.0)
+        if self.first_arrival is None:
+            self.first_arrival = arrival
+        new = self._judge(float(ticks[0]), arrival)
+        restarts = int(self._counts[RESTARTS])
+        device, kept = self._unwrap(ticks, 0.0)
+        if new or self._counts[RESTARTS] > restarts:
+            self._new_segment()
+        taken = kept > 0
+        if taken.any():
+            device[taken] = self._laid(device[taken], arrival)
+        self._last_arrival = arrival
+        return device, kept
+
+    def _laid(self, device: FloatArray, arrival: float) -> FloatArray:
+        """Return the host times of a packet's samples."""
+        first = self._link_is_new
+        self._link.update(float(device[-1]), arrival)
+        times = self._link.times(device)
+        if self._fits is not None:
+            times = self._fits[len(self._past)].times(device)
+        if first and np.isfinite(self._last_time):
+            missing = max(round((float(times[0]) - self._last_time) * self.stream.rate_hz) - 1, 0)
+            self._counts[LOST] += missing
+            self._estimated += missing
+        self._last_time = float(times[-1])
+        return times
+
+    @property
+    def _link_is_new(self) -> bool:
+        return self._link.packets == 0
+
+    def _new_segment(self) -> None:
+        """Close the clock and begin another; what the quartz does, it will go on doing."""
+        self._past.append(self._report())
+        skew = self._link.skew if self._link.settled else self._link.prior
+        self._link = LinkClock(skew, counted=self._counted, floor_s=self._last_time)
+        self._late_since = None
+
+    def _judge(self, first: float, arrival: float) -> bool:
+        """Tell whether the clock started anew before this tick; put the compiled clock right where ticks mislead."""
+        if self._last_arrival is None:
+            return False
+        silence = arrival - self._last_arrival
+        forward, wraps = self._forward(first, arrival, silence)
+        if self._begin_anew or self._restarted(forward, arrival, silence):
+            self._begin_anew = False
+            self._counts[RESTARTS] += 1
+            self._clock[STARTED] = 0.0
+            return True
+        if wraps:
+            self._bridge(first, forward)
+        return False
+
+    def _forward(self, first: float, arrival: float, silence: float) -> tuple[float, int]:
+        """Return the ticks since the last one, and how many whole wraps of them only arrivals can tell."""
+        forward = first - float(self._clock[LAST_TICK])
+        wrap = self.stream.wrap_ticks
+        if wrap is None:
+            return forward, 0
+        forward %= wrap
+        wraps = 0
+        if silence > 0.25 * wrap * self.stream.tick_s:
+            wraps = max(round((self._expected(arrival) - forward) / wrap), 0)
+        elif forward > 0.5 * wrap:
+            forward -= wrap
+        return forward + wraps * wrap, wraps
+
+    def _expected(self, arrival: float) -> float:
+        """Return how many ticks after the last one a packet is due that arrives now."""
+        last = float(self._clock[LAST_TICK] + self._clock[OFFSET_TICKS])
+        return (arrival - self._link.offset_at(last * self.stream.tick_s)) / self.stream.tick_s - last
+
+    def _restarted(self, forward: float, arrival: float, silence: float) -> bool:
+        """Judge a step of the ticks by the time that has passed."""
+        tick_s = self.stream.tick_s
+        if forward < 0:
+            return -forward * tick_s > REORDER_WINDOW_S or silence > QUIET_S
+        if forward == 0:
+            return self._counted and silence > QUIET_S
+        late = (self._expected(arrival) - forward) * tick_s
+        if late < -EARLY_S:
+            return True
+        if late < LATE_S:
+            self._late_since = None
+            return False
+        self._late_since = arrival if self._late_since is None else self._late_since
+        return arrival - self._late_since >= LATE_S
+
+    def _bridge(self, first: float, forward: float) -> None:
+        """Make the compiled clock see one step forward where there were whole wraps."""
+        wrap = float(self.stream.wrap_ticks or 0.0)
+        now = float(self._clock[LAST_TICK] + self._clock[OFFSET_TICKS]) + forward
+        before = (first - self._period_ticks) % wrap
+        self._clock[LAST_TICK] = before
+        self._clock[OFFSET_TICKS] = now - first - (wrap if first < before else 0.0)

@@ -1,0 +1,305 @@
+"""The recorder: entries of a source -> journal first, then the walk, then whoever wants rows.
+
+One loop does it all: callbacks of the radio stamp and enqueue, one task takes what is in the queue. Whatever ends a
+recording, the same steps follow: sensors are stopped, the queue is emptied, the walk and the journal are closed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from imuposture._blocks import Entry, Role
+from imuposture._errors import ImuPostureError, SessionError
+from imuposture.acquisition.ble import Clock, EntryQueue
+from imuposture.calibration import Calibration
+from imuposture.output import Result
+from imuposture.pipeline import Config, LivePipeline, LiveSensor, Rows
+from imuposture.pipeline.commands import Command, entry_of
+from imuposture.recording.outcome import Ending, Outcome, SensorTally
+from imuposture.recording.sources import Source
+
+__all__ = ["EntrySink", "Recorder"]
+
+PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
+AT_ONCE_S = 0.005  # of work before the radio's callbacks get their turn
+MOST_FAULTS = 20  # of the walk that are told in words
+
+
+class EntrySink(Protocol):
+    """Where entries are kept: the journal."""
+
+    def append(self, entry: Entry) -> None:
+        """Take an entry; never waits long."""
+        ...
+
+    def close(self) -> int:
+        """Bring the last entries to the disk."""
+        ...
+
+
+class Recorder:
+    """One recording, from looking for the sensors to the closed session.
+
+    Parameters
+    ----------
+    source : Source
+    config : Config, optional
+    calibration : Calibration, optional
+        Of the same wearing; without one, commands make it.
+    seconds : float, optional
+        Length, from the first samples of both sensors; None: until told to stop.
+    journal : callable, optional
+        Given the manifest, opens the journal.
+    close_session : callable, optional
+        Closes a session folder from its journal.
+    takers : sequence of callable
+        Called with every block of rows, in the loop: they must be quick (`imuposture.recording.feed`).
+    told : callable, optional
+        Called with every link and command entry, to keep people informed.
+    clock : Clock, optional
+        The one the source has.
+
+    Attributes
+    ----------
+    walk : LivePipeline or None
+        Once the sensors are known.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        config: Config | None = None,
+        calibration: Calibration | None = None,
+        seconds: float | None = None,
+        journal: Callable[[Mapping[str, Any]], EntrySink] | None = None,
+        close_session: Callable[[], Result] | None = None,
+        folder: Path | None = None,
+        takers: Sequence[Callable[[Rows], None]] = (),
+        told: Callable[[Entry], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.walk: LivePipeline | None = None
+        self._source, self._config, self._calibration = source, config or Config(), calibration
+        self._seconds, self._open_journal, self._close_session = seconds, journal, close_session
+        self._folder, self._takers, self._told = folder, takers, told
+        self._clock = clock or Clock()
+        self._queue = EntryQueue()
+        self._journal: EntrySink | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Future[Ending] | None = None
+        self._polite = True
+        self._closing: asyncio.Task[None] | None = None
+        self._began_ns: int | None = None
+        self._first_ns: int | None = None
+        self._last_ns = 0
+        self._streaming: set[Role] = set()
+        self._payloads: dict[Role, int] = {}
+        self._rows = self._faults = 0
+        self._notes: list[str] = []
+
+    async def run(self) -> Outcome:
+        """Record until the time is up or somebody says stop.
+
+        Raises
+        ------
+        AcquisitionError
+            If no sensor is found, or there is no Bluetooth; nothing was recorded then.
+        SessionError
+            If the session folder cannot be made.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._stop = self._loop.create_future()
+        try:
+            await self._before_stop(self._source.open(self._queue))
+            if not self._stop.done():
+                self._begin(self._source.sensors)
+                self._source.start()
+                return await self._recorded()
+            return Outcome(self._stop.result())
+        finally:
+            await self._let_go()
+            if self._journal is not None:
+                with suppress(ImuPostureError):  # of a second closing, which does nothing, or of what was told already
+                    self._journal.close()
+
+    def stop(self, ending: Ending = "asked", *, polite: bool = True) -> None:
+        """End the recording; a second time, or not politely: without waiting for the sensors.
+
+        To be called in the thread of the loop; from others, by its ``call_soon_threadsafe``.
+        """
+        if self._stop is None or self._stop.done():
+            polite = False
+        self._polite = self._polite and polite
+        if self._stop is not None and not self._stop.done():
+            self._stop.set_result(ending)
+        if not self._polite and self._closing is not None:
+            self._closing.cancel()
+
+    def command(self, command: Command) -> None:
+        """Let the walk obey a command, and the journal keep it. From any thread."""
+        entry = entry_of(command, self._clock.now_ns())
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._queue.put, entry)
+
+    async def _before_stop(self, work: Any) -> None:
+        """Do something, unless somebody says stop before it is done."""
+        assert self._stop is not None
+        task = asyncio.ensure_future(work)
+        await asyncio.wait((task, self._stop), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    def _begin(self, sensors: Mapping[Role, LiveSensor]) -> None:
+        self.walk = LivePipeline(sensors, self._config, self._calibration)
+        if self._open_journal is not None:
+            self._journal = self._open_journal(self._manifest())
+
+    def _manifest(self) -> dict[str, Any]:
+        """Return what is known before the first entry; enough to walk the journal again."""
+        now = datetime.now(UTC).astimezone()
+        return {
+            "input": {"format": "live"},
+            "start": now.isoformat(timespec="milliseconds"),
+            "time_zone": str(now.tzinfo),
+            "placement": self._config.placement,
+            "config": self._config.asdict(),
+            "config_hash": self._config.hash(),
+            **({} if self._calibration is None else {"calibration": self._calibration.asdict()}),
+            **self._source.facts(),
+        }
+
+    async def _recorded(self) -> Outcome:
+        """Record until the end; then close everything in order, whatever the end was."""
+        assert self._stop is not None
+        pump = asyncio.create_task(self._pump(), name="entries")
+        ended = asyncio.create_task(self._source.ended(), name="source")
+        await asyncio.wait((pump, ended, self._stop), return_when=asyncio.FIRST_COMPLETED)
+        ending: Ending = "end of the source"
+        if self._stop.done():
+            ending = self._stop.result()
+        elif pump.done():
+            ending = "disk" if isinstance(pump.exception(), SessionError) else "fault"
+        self._notes += [str(pump.exception())] if pump.done() and pump.exception() else []
+        tallies = self._source.tallies()
+        ended.cancel()
+        await self._let_go()
+        self._queue.close()
+        with suppress(Exception):  # told above, or it ends well
+            await pump
+        return self._closed(ending, tallies)
+
+    async def _let_go(self) -> None:
+        """Let go of the sensors, politely while nobody is in a hurry."""
+        if self._polite:
+            self._closing = asyncio.create_task(self._source.close())
+            await asyncio.wait([self._closing])
+            if not self._closing.cancelled():
+                self._closing.result()
+                return
+        await self._source.close(polite=False)
+
+    async def _pump(self) -> None:
+        """Take what is in the queue, for ever."""
+        while entries := await self._queue.get():
+            deadline = time.monotonic() + AT_ONCE_S
+            for entry in entries:
+                self._take(entry)
+                if time.monotonic() > deadline:
+                    await asyncio.sleep(0)
+                    deadline = time.monotonic() + AT_ONCE_S
+
+    def _take(self, entry: Entry) -> None:
+        """Journal first: what rows were made of is kept, whatever happens to the rows."""
+        if self._journal is not None:
+            self._journal.append(entry)
+        self._count(entry)
+        if self._told is not None and entry.kind in ("link", "command"):
+            self._told(entry)
+        if self.walk is None:
+            return
+        try:
+            rows = self.walk.push(entry)
+        except ImuPostureError as error:
+            self._fault(error)
+            return
+        self._give(rows)
+
+    def _give(self, rows: Rows) -> None:
+        found = rows.metrics
+        if not len(rows.posture) and not (found.events or found.windows or found.summary):
+            return
+        self._rows += len(rows.posture)
+        for take in self._takers:
+            take(rows)
+
+    def _count(self, entry: Entry) -> None:
+        """Count payloads, and let the time run once both sensors have sent some."""
+        self._last_ns = entry.arrival_ns
+        role = entry.role
+        if role is None or entry.kind not in ("notification", "read"):
+            return
+        self._payloads[role] = self._payloads.get(role, 0) + 1
+        if self._began_ns is None and entry.kind == "notification":
+            self._first_ns = self._first_ns or entry.arrival_ns
+            waited_s = (entry.arrival_ns - self._first_ns) * 1e-9
+            if set(self._payloads) == set(self._source.sensors) or waited_s > PATIENCE_S:
+                self._begin_time(entry.arrival_ns)
+
+    def _begin_time(self, now_ns: int) -> None:
+        self._began_ns = now_ns
+        if self._seconds is not None and self._loop is not None:
+            self._loop.call_later(self._seconds, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        if self._stop is not None and not self._stop.done():
+            self._stop.set_result("time is up")
+
+    def _fault(self, error: Exception) -> None:
+        self._faults += 1
+        if self._faults <= MOST_FAULTS:
+            self._notes.append(f"the walk: {error}")
+
+    def _closed(self, ending: Ending, tallies: Mapping[Role, SensorTally]) -> Outcome:
+        """Close walk and journal, and say what is there now."""
+        if self.walk is not None:
+            try:
+                self._give(self.walk.finish())
+            except ImuPostureError as error:
+                self._fault(error)
+        result = self._session()
+        began = self._last_ns if self._began_ns is None else self._began_ns
+        return Outcome(
+            ending,
+            folder=self._folder,
+            result=result,
+            recoverable=self._journal is not None and self._close_session is not None and result is None,
+            seconds=(self._last_ns - began) * 1e-9,
+            sensors=self._tallied(tallies),
+            rows=self._rows,
+            notes=tuple(self._notes),
+        )
+
+    def _session(self) -> Result | None:
+        if self._journal is None:
+            return None
+        try:
+            self._journal.close()
+            return None if self._close_session is None else self._close_session()
+        except ImuPostureError as error:
+            self._notes.append(str(error))
+            return None
+
+    def _tallied(self, tallies: Mapping[Role, SensorTally]) -> dict[Role, SensorTally]:
+        return {
+            role: replace(tally, payloads=self._payloads.get(role, 0), overflowed=self._queue.lost.get(role, 0))
+            for role, tally in tallies.items()
+        }
