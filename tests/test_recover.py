@@ -5,19 +5,26 @@ Set IMUPOSTURE_SOAK=1 for 200 kills instead of 10.
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import fields
+from functools import reduce
 from pathlib import Path
 
+import live_backs
+import numpy as np
 import pytest
 from recorded import MANIFEST, Walk, entries, entry, recorded
 
 from imuposture._errors import SessionError
+from imuposture.acquisition.simulation.scripts import calibration
 from imuposture.output import Journal, close_session, read_entries, recover
 from imuposture.output import manifest as manifest_file
+from imuposture.pipeline import join_rows
 
 SOAK = "IMUPOSTURE_SOAK" in os.environ
 KILLS = 200 if SOAK else 10
@@ -187,3 +194,26 @@ def test_a_recording_without_entries_becomes_a_session_without_rows(tmp_path):
     assert (done.state, done.entries) == ("recovered", 0)
     assert done.result.posture.num_rows == 0
     assert list(read_entries(tmp_path / "s")) == []
+
+
+def test_a_recovered_session_has_the_rows_of_the_live_one(tmp_path):
+    sent = live_backs.entries(live_backs.calibrated_back(calibration()))[:600]
+    live, shown = live_backs.pipeline(), []
+    with Journal(tmp_path / "s", MANIFEST) as journal:
+        for one in sent:
+            journal.append(one)
+            shown.append(live.push(one))
+        journal.flush()
+        shutil.copytree(tmp_path / "s", tmp_path / "dead", ignore=shutil.ignore_patterns(".lock"))
+    posture = reduce(join_rows, [*shown, live.finish()]).posture
+    result = recover(tmp_path / "dead", lambda _: live_backs.pipeline()).result
+    assert result.posture.num_rows == len(posture) > 1000
+    for member in fields(posture):
+        values = getattr(posture, member.name)
+        names = [f"{member.name}{c}" for c in "wxyz"] if values.ndim == 2 else [member.name]
+        for name, column in zip(names, values.reshape(len(posture), -1).T, strict=True):
+            kept = result.posture[name].to_numpy()
+            expected = np.where(np.isfinite(column), column, np.nan).astype(kept.dtype)
+            np.testing.assert_array_equal(kept, expected, err_msg=name)
+    assert result.manifest["alignment"]["clocks"]
+    assert result.manifest["links"]

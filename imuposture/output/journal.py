@@ -133,8 +133,8 @@ class Journal:
         if self._taken - self._written > MOST_WAITING:
             self._refused += 1
             raise SessionError(
-                f"the disk of {self.folder} does not answer: {self._appended - self._acknowledged} entries wait, no more are taken "
-                f"({self._refused} refused so far); is it asleep, full or disconnected?"
+                f"the disk of {self.folder} does not answer: {self._appended - self._acknowledged} entries wait, "
+                f"{self._refused} more were refused; is it asleep, full or disconnected?"
             )
         row = row_of(self._appended, entry)
         self._taken += len(row.payload) + _ROW_BYTES
