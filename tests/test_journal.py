@@ -331,7 +331,8 @@ def checked(folder: Path, given: list[Entry]) -> tuple[list[Damage], int]:
             position += 1
         lost.remove(position)
         position += 1
-    missing = {number for run in told for number in range(run.first, (run.last or len(given) - 1) + 1)}
+    ends = [len(given) if run.last is None else run.last + 1 for run in told]
+    missing = {number for run, end in zip(told, ends, strict=True) for number in range(run.first, end)}
     assert lost <= missing
     assert all(run.last is None for run in told) or missing == lost
     return told, len(lost)

@@ -12,6 +12,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -227,9 +228,12 @@ class Journal:
         """Write what has gathered, again and again (the journal's thread)."""
         try:
             while not self._ending:
-                self._hurry.wait(self._interval_s)
-                self._hurry.clear()
+                due = (
+                    time.monotonic() + self._interval_s
+                )  # from begin to begin, as a slow disk makes entries wait enough
                 self._commit()
+                self._hurry.wait(max(0.0, due - time.monotonic()))
+                self._hurry.clear()
             self._commit()
         except Exception as error:  # anything: it must reach whoever appends
             with self._changed:
