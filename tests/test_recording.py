@@ -170,7 +170,7 @@ def test_one_sensor_missing_leaves_the_other_recording_until_it_comes():
         assert stage.recorder._payloads.get("upper", 0) > 500
         stage.sensors[1].on = True
 
-    stage, outcome = played(story, seconds=5.0)
+    _, outcome = played(story, seconds=5.0)
     assert outcome.ending == "time is up"
     assert outcome.sensors["lower"].payloads > 200
     assert outcome.rows > 20 * 60

@@ -27,7 +27,7 @@ from imuposture.recording.sources import Source
 __all__ = ["EntrySink", "Recorder"]
 
 PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
-AT_ONCE_S = 0.005  # of work before the radio's callbacks get their turn
+AT_ONCE_S = 0.001  # of work before the radio's callbacks get their turn
 
 
 class EntrySink(Protocol):
@@ -100,6 +100,7 @@ class Recorder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Future[Ending] | None = None
         self._polite = True
+        self._early: list[Command] = []
         self._closing: asyncio.Task[None] | None = None
         self._began_ns: int | None = None
         self._first_ns: int | None = None
@@ -126,10 +127,13 @@ class Recorder:
         """
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
+        self._refuse_used_folder()
         try:
             await self._before_stop(self._source.open(self._queue))
             if not self._stop.done():
                 self._begin(self._source.sensors)
+                for command in self._early:
+                    self._enter(command)
                 self._source.start()
                 return await self._recorded()
             return Outcome(self._stop.result())
@@ -153,10 +157,22 @@ class Recorder:
             self._closing.cancel()
 
     def command(self, command: Command) -> None:
-        """Let the walk obey a command, and the journal keep it. From any thread."""
-        entry = entry_of(command, self._clock.now_ns())
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._queue.put, entry)
+        """Let the walk obey a command, and the journal keep it. From any thread; its time is that of its arrival."""
+        if self._loop is None:
+            self._early.append(command)
+        else:
+            self._loop.call_soon_threadsafe(self._enter, command)
+
+    def _enter(self, command: Command) -> None:
+        self._queue.put(entry_of(command, self._clock.now_ns()))
+
+    def _refuse_used_folder(self) -> None:
+        """Say so before sensors are sought; the journal looks again, more closely."""
+        if self._folder is not None and self._folder.is_dir() and any(self._folder.iterdir()):
+            raise SessionError(
+                f"{self._folder} is not empty; a recording begins in a new folder: choose another --out, or, if a "
+                f"recorder died here: imuposture recover {self._folder}"
+            )
 
     async def _before_stop(self, work: Any) -> None:
         """Do something, unless somebody says stop before it is done."""
@@ -305,7 +321,18 @@ class Recorder:
         return None
 
     def _tallied(self, tallies: Mapping[Role, SensorTally]) -> dict[Role, SensorTally]:
+        told = {} if self.walk is None else self.walk.walk.statuses()
         return {
-            role: replace(tally, payloads=self._payloads.get(role, 0), overflowed=self._queue.lost.get(role, 0))
+            role: replace(
+                tally,
+                payloads=self._payloads.get(role, 0),
+                overflowed=self._queue.lost.get(role, 0),
+                battery_percent=_percent(told.get(role, {})),
+            )
             for role, tally in tallies.items()
         }
+
+
+def _percent(statuses: Mapping[str, Mapping[str, object]]) -> float | None:
+    percent = statuses.get("battery", {}).get("percent")
+    return float(percent) if isinstance(percent, int | float) else None
