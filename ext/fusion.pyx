@@ -40,6 +40,8 @@ cdef extern from "fusion.h" nogil:
     enum: FUSION_LEVELS
     void fusion_tune(FusionTuning *tuning, const FusionParameters *parameters, double rate)
     double FUSION_BOUND
+    enum: FUSION_GAP
+    Py_ssize_t fusion_end_of_run(const unsigned char *flags, Py_ssize_t row, Py_ssize_t rows)
     bint fusion_bounded(const double *x, Py_ssize_t count)
     bint fusion_level_available(int level)
     FusionKernel fusion_kernel(int level, int streams, int *lanes)
@@ -49,9 +51,6 @@ cdef extern from "fusion.h" nogil:
 STATE_DOUBLES = FUSION_STATE_DOUBLES
 MAX_LANES = FUSION_MAX_LANES
 LIMIT = FUSION_BOUND
-
-cdef enum:
-    GAP = 1  # Quality.GAP
 
 cdef double NAN = float("nan")
 
@@ -178,20 +177,13 @@ cdef bint _is_sound(const FusionStream *stream) noexcept nogil:
     cdef Py_ssize_t row = 0
     cdef Py_ssize_t end
     while row < stream.rows:
-        end = _end_of_run(stream, row)
+        end = fusion_end_of_run(stream.flags, row, stream.rows)
         if not fusion_bounded(stream.gyr + 3 * row, 3 * (end - row)):
             return False
         if not fusion_bounded(stream.acc + 3 * row, 3 * (end - row)):
             return False
         row = end + 1
     return True
-
-
-cdef Py_ssize_t _end_of_run(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
-    """Return the first row from ``row`` on that is a gap, or the number of rows."""
-    while row < stream.rows and not stream.flags[row] & GAP:
-        row += 1
-    return row
 
 
 cdef void _advance(const FusionTuning *tuning, int level, FusionStream *table, int count) noexcept nogil:
@@ -235,10 +227,10 @@ cdef void _skip_gap(FusionStream *stream) noexcept nogil:
     """At the end of a run: fill the gap that follows, if any, with NaN, and measure the next run."""
     if stream.run > 0:
         return
-    while stream.row < stream.rows and stream.flags[stream.row] & GAP:
+    while stream.row < stream.rows and stream.flags[stream.row] & FUSION_GAP:
         _fill_gap(stream)
         stream.row += 1
-    stream.run = _end_of_run(stream, stream.row) - stream.row
+    stream.run = fusion_end_of_run(stream.flags, stream.row, stream.rows) - stream.row
 
 
 cdef void _fill_gap(FusionStream *stream) noexcept nogil:

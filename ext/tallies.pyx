@@ -97,6 +97,7 @@ cdef void _place(
     long long[::1] filled,
 ) noexcept nogil:
     """Count the rows beyond each limit and in each bin; few rows are beyond any limit."""
+    cdef double per_bin = 1.0 / width
     cdef Py_ssize_t row, k, middle = bins.shape[0] // 2, first = filled[0], last = filled[1]
     cdef double value, above = INFINITY, below = -INFINITY
     for k in range(limits.shape[0]):
@@ -111,7 +112,7 @@ cdef void _place(
         if value > above or value < below:
             for k in range(limits.shape[0]):
                 counts[4 + k] += signs[k] * value > signs[k] * limits[k]
-        k = middle + _bin(value, width, middle)
+        k = middle + _bin(value, per_bin, middle)
         bins[k] += 1
         first = min(first, k)
         last = max(last, k)
@@ -119,9 +120,9 @@ cdef void _place(
     filled[1] = last
 
 
-cdef inline Py_ssize_t _bin(double value, double width, Py_ssize_t most) noexcept nogil:
+cdef inline Py_ssize_t _bin(double value, double per_bin, Py_ssize_t most) noexcept nogil:
     """Nearest bin, halves away from zero: mirrored values fall into mirrored bins."""
-    cdef double place = fabs(value) / width + 0.5
+    cdef double place = fabs(value) * per_bin + 0.5
     cdef Py_ssize_t k = most if place >= most else <Py_ssize_t>place
     return k if value >= 0.0 else -k
 
