@@ -8,7 +8,7 @@ RECORDINGS := recordings/demo.csv recordings/rom.csv recordings/one_sided.parque
 COMPILED := $(patsubst ext/%.pyx,imuposture._ext.%,$(wildcard ext/*.pyx))
 SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 
-.PHONY: help demo test check layering docs picture bench recordings clean
+.PHONY: help demo test check layering docs picture bench instructions sanitize recordings clean
 
 help:
 	@echo "make demo        process recordings/ into $(OUT)/ and show what came out"
@@ -17,6 +17,8 @@ help:
 	@echo "make docs        links and examples of README and docs"
 	@echo "make picture     draw docs/demo.png anew"
 	@echo "make bench       benchmarks: accuracy and speed (minutes)"
+	@echo "make instructions [UPDATE=--update]  count what a sample costs (needs valgrind), or take it as the new budget"
+	@echo "make sanitize    tests of the compiled modules with address and undefined-behaviour sanitizers (minutes)"
 	@echo "make recordings  simulate recordings/ anew"
 	@echo "make clean       remove everything that was built, .venv included"
 
@@ -46,11 +48,17 @@ picture: .venv/for-docs
 bench: .venv/for-test
 	set -e; for script in accuracy heading speed fusion_speed memory; do python benchmarks/$$script.py; done
 
+instructions: .venv/for-demo
+	python benchmarks/instructions.py $(UPDATE)
+
+sanitize: .venv/for-test
+	.ci/sanitize .
+
 recordings: .venv/for-demo
 	python benchmarks/make_recordings.py
 
 clean:
-	rm -rf .venv build dist $(OUT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build build-* dist $(OUT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find imuposture tests benchmarks \( -name '*.so' -o -name '*.pyd' -o -name __pycache__ \) -prune -exec rm -rf {} +
 
 .venv/bin/python:

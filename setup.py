@@ -14,9 +14,14 @@ STEP = [f"ext/fusion{part}.h" for part in ("", "_algebra", "_heading", "_lanes",
 MODULES = {
     "alignment": ([], []),
     "calibration": ([], ["ext/spatial.h"]),
+    "checks": ([], []),
+    "doubt": ([], []),
     "filtering": ([], ["ext/spatial.h"]),
     "fusion": (KERNELS, STEP),
-    "heading": ([], ["ext/spatial.h", *(f"ext/pair_{part}.h" for part in ("filter", "smoother", "sources", "state"))]),
+    "heading": (
+        [],
+        ["ext/spatial.h", *(f"ext/pair_{part}.h" for part in ("filter", "hinge", "smoother", "sources", "state"))],
+    ),
     "kinematics": (
         ["ext/kinematics_avx2.c", "ext/kinematics_baseline.c"],
         ["ext/kinematics.h", "ext/kinematics_rows.h", "ext/spatial.h"],
@@ -29,6 +34,7 @@ MODULES = {
     "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))
+SANITIZED = bool(os.environ.get("IMUPOSTURE_SANITIZE"))
 # abi3 wheels serve every later CPython; the free-threaded build has no stable ABI yet and gets its own wheel.
 ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED") and not DEBUG
 # -ffp-contract=off and no SLP vectoriser: gcc's SLP pass emits fused multiply-adds in spite of the former, and
@@ -38,6 +44,12 @@ GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-tree-slp-vectorize", "-fno
 LONG_CHAINS = {"fusion", "smoothing"}
 SCHEDULING = [] if sys.platform == "win32" else ["-fschedule-insns", "-fsched-pressure"]
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else GNU_FLAGS
+# A read beyond an array, or what C leaves undefined, ends the interpreter and says where (.ci/sanitize). Casts of NaN
+# and of huge numbers to integers are undefined too, but no part of "undefined".
+SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow"] if SANITIZED else []
+SLOWER = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"] if SANITIZED else []
+# Objects of one kind of build would be taken for up to date by another.
+KIND = "-sanitized" * SANITIZED + "-debug" * DEBUG
 
 setup(
     ext_modules=cythonize(
@@ -48,14 +60,15 @@ setup(
                 # depends= also carries the .pyx and headers into the sdist, where cythonize has swapped sources for C
                 depends=[f"ext/{name}.pyx", *sources, *headers],
                 include_dirs=["ext"],
-                extra_compile_args=FLAGS + SCHEDULING * (name in LONG_CHAINS),
+                extra_compile_args=[*FLAGS, *SCHEDULING * (name in LONG_CHAINS), *SANITIZERS, *SLOWER],
+                extra_link_args=SANITIZERS,
                 define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
                 py_limited_api=ABI3,
             )
             for name, (sources, headers) in MODULES.items()
         ],
         include_path=["ext"],
-        build_dir=f"build/cython{'-debug' * DEBUG}",  # C files of the other build would be taken for up to date
+        build_dir=f"build{KIND}/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,
@@ -65,5 +78,5 @@ setup(
             "freethreading_compatible": True,
         },
     ),
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+    options={"build": {"build_base": f"build{KIND}"}} | ({"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {}),
 )

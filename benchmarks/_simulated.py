@@ -50,7 +50,7 @@ class Outcome:
 
 
 def outcomes(
-    scenario: Scenario, script: str, seeds: range, minutes: float, folder: Path, config: ip.Config
+    scenario: Scenario, script: str, seeds: range, minutes: float, folder: Path, *, config: ip.Config
 ) -> Iterator[dict[str, Outcome]]:
     """Simulate one recording after the other, and process and score it with either calibration."""
     for seed in seeds:

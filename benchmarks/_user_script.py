@@ -87,7 +87,7 @@ def posture(time_s: FloatArray, upper: FloatArray, lower: FloatArray, angles: Fl
     columns["trunk_inclination_deg"] = 0.5 * (columns["upper_forward_deg"] + columns["lower_forward_deg"])
     guessed = [*ANGLES, *(f"{name}_{way}" for name in ("upper", "lower") for way in ("forward", "side"))]
     columns |= {f"{name}_sd_deg": np.full(len(time_s), 2.0, np.float32) for name in guessed}
-    return pd.DataFrame(columns | {"quality": np.zeros(len(time_s), np.uint8)})
+    return pd.DataFrame(columns | {name: np.zeros(len(time_s), np.uint8) for name in ("quality", "heading_state")})
 
 
 def user_script(path: Path, out: Path, *, by_hand: bool = False) -> None:

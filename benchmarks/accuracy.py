@@ -30,7 +30,11 @@ sensor alone, 6-axis, in the segment frames we found, with the true heading in t
 
 
 def simulated(
-    seeds: int, minutes: float, scenarios: Sequence[Scenario] = SCENARIOS, first: int = 0, config: ip.Config | None = None
+    seeds: int,
+    minutes: float,
+    scenarios: Sequence[Scenario] = SCENARIOS,
+    first: int = 0,
+    config: ip.Config | None = None,
 ) -> bool:
     """Print the table of simulated work; return whether every goal was reached."""
     print(LEGEND.format(seeds=seeds, minutes=minutes, settled=SETTLED_S))
@@ -39,7 +43,7 @@ def simulated(
         for script in SCRIPTS:
             with tempfile.TemporaryDirectory() as folder:
                 chosen = range(first, first + seeds)
-                found = list(outcomes(scenario, script, chosen, minutes, Path(folder), config or ip.Config()))
+                found = list(outcomes(scenario, script, chosen, minutes, Path(folder), config=config or ip.Config()))
             for how in CALIBRATIONS:
                 reached = _print_outcomes(scenario, f"{script}, calibration {how}", [one[how] for one in found])
                 good &= reached or scenario.goal_rmse is None
@@ -96,10 +100,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(["simulated", *sections]), help="sections, with commas between them")
     parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--first-seed", type=int, default=0, help="0 to 27 and 100 to 107 were tuned on; others are fresh")
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="0 to 27 and 100 to 107 were tuned on; others are fresh"
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--scenarios", type=int, default=len(SCENARIOS), help="so many of them, the easiest first")
+    parser.add_argument("--smoothed", action="store_true", help="simulated work with hindsight")
     options = parser.parse_args(arguments)
-    sections["simulated"] = partial(simulated, options.seeds, options.minutes, first=options.first_seed)
+    sections["simulated"] = partial(
+        simulated,
+        options.seeds,
+        options.minutes,
+        SCENARIOS[: options.scenarios],
+        first=options.first_seed,
+        config=ip.Config(smoothed=options.smoothed),
+    )
     wanted = options.only.split(",")
     if unknown := sorted(set(wanted) - set(sections)):
         parser.error(f"there is no section {unknown[0]!r}; choose from {', '.join(sections)}")

@@ -3,7 +3,7 @@
 Both are recursions: what a tick means depends on the tick before it, and so does the next instant of the grid.
 """
 
-from libc.math cimport floor
+from libc.math cimport fabs, floor
 
 # Members of ``clock``: DUE is where the last sample was due on a clock that follows the stamps slowly, so that stamps
 # that tremble by less than half a period neither lose nor double a sample; DISORDER says that one was dropped since.
@@ -20,6 +20,24 @@ cdef enum:
 
 cdef double FOLLOW = 0.1  # share of a stamp's deviation that the slow clock takes over
 cdef double LONG_STEPS = 16.0  # after so many missing samples the slow clock begins anew
+
+# Members of ``seen``: of each channel the last sample, the largest one, the last step, and whether the largest is known
+# to be the end of a range; then how many samples differed from the one before.
+cdef enum:
+    LARGEST = 6
+    STEP = 12
+    ENDS = 18
+    DIFFERED = 24
+
+SEEN = DIFFERED + 1
+
+cdef double QUIET_ACC = 18.6  # m/s2 (1.9 g): the range of no accelerometer is smaller
+cdef double QUIET_GYR = 2.1  # rad/s (120 deg/s), likewise
+cdef double TURNING = 0.1  # rad/s: samples of a sensor that lies still may well be alike
+cdef double ALIKE = 0.9999  # the ends of a range, -32768 and 32767, are one and the same
+cdef double ABRUPT = 0.01  # of the value: a plateau begins with a larger step than a rounded peak
+cdef int MOST_ALIKE = 3  # channels; more that say the same twice are coarse ones, or lie still
+cdef double OFTEN = 20.0  # samples that differ, from which on a sensor is known to be too noisy to say the same twice
 
 # Meaning of ``kept``.
 cdef enum:
@@ -129,3 +147,63 @@ def lay_grid(const double[::1] times, double period, double[::1] grid_state, dou
             grid_state[LAST] = times[row]
             grid_state[LAST_DUE] = _follow(grid_state[LAST_DUE], times[row], steps, period)
     return count
+
+
+def find_faults(
+    const double[:, :] acc,
+    const double[:, :] gyr,
+    double acc_scale,
+    double gyr_scale,
+    unsigned char saturated,
+    unsigned char repeated,
+    double[::1] seen,
+    unsigned char[::1] flags,
+):
+    """Mark samples of one sensor that ran into a range, or say again what the sample before said.
+
+    acc, gyr (n, 3); acc_scale, gyr_scale: 98 % of the ranges where known, else infinite. A range nobody told shows as a
+    plateau: the largest value so far, beyond what a quiet sensor reads, reached by a step and twice in a row to the
+    last bit, while other channels move on; from then on that value is an end of the range, until a larger one comes. A
+    sample is repeated if all six channels are, in a turn, and those before it were not alike. seen (SEEN,): state.
+    """
+    cdef Py_ssize_t row
+    cdef int k, same
+    cdef double value, size
+    cdef bint clipped, turning
+    with nogil:
+        for row in range(flags.shape[0]):
+            same = 0
+            clipped = turning = False
+            for k in range(6):
+                same += (acc[row, k] if k < 3 else gyr[row, k - 3]) == seen[k]
+            for k in range(6):
+                value = acc[row, k] if k < 3 else gyr[row, k - 3]
+                size = fabs(value)
+                clipped = clipped or size >= (acc_scale if k < 3 else gyr_scale)
+                turning = turning or (k >= 3 and size > TURNING)
+                if _is_end(value, QUIET_ACC if k < 3 else QUIET_GYR, same < 6, &seen[k]):
+                    clipped = True
+            if clipped:
+                flags[row] |= saturated
+            if same == 6 and turning and seen[DIFFERED] >= OFTEN:
+                flags[row] |= repeated
+            elif same > MOST_ALIKE:
+                seen[DIFFERED] = 0.0
+            else:
+                seen[DIFFERED] += 1.0
+
+
+cdef inline bint _is_end(double value, double quiet, bint moving, double *seen) noexcept nogil:
+    """Take in a channel's next value; say whether it is an end of its range. ``moving``: some channel has changed."""
+    cdef double size = fabs(value)
+    cdef bint extreme = size >= ALIKE * seen[LARGEST] and size > quiet
+    if ALIKE * size > seen[LARGEST]:
+        seen[ENDS] = 0.0
+    if value != seen[0]:
+        seen[STEP] = fabs(value - seen[0])
+    elif extreme and moving and seen[STEP] > ABRUPT * size:
+        seen[ENDS] = 1.0
+    if size > seen[LARGEST]:
+        seen[LARGEST] = size
+    seen[0] = value
+    return extreme and moving and seen[ENDS] != 0.0

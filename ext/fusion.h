@@ -61,13 +61,12 @@ typedef struct {
 } FusionStream;
 
 /* What a stream remembers: how many doubles, how they look before the first row, and what a gap makes of them. */
-enum { FUSION_STATE_DOUBLES = 75, FUSION_MAX_LANES = 8 };
+enum { FUSION_STATE_DOUBLES = 76, FUSION_MAX_LANES = 8 };
 void fusion_begin(const FusionTuning *tuning, double *state);
 void fusion_restart(double *state);
 
-/* The first row from `row` on that is a gap, or `rows`. */
-enum { FUSION_GAP = 1 };
-ptrdiff_t fusion_end_of_run(const unsigned char *flags, ptrdiff_t row, ptrdiff_t rows);
+/* The first row from `row` on that has one of these flags, or `rows`. */
+ptrdiff_t fusion_flagged(const unsigned char *flags, ptrdiff_t row, ptrdiff_t rows, unsigned char flag);
 
 /* All values are finite and within the bound, which no sensor reaches in rad/s, m/s2 or uT; so no square
  * overflows. */

@@ -40,8 +40,7 @@ cdef extern from "fusion.h" nogil:
     enum: FUSION_LEVELS
     void fusion_tune(FusionTuning *tuning, const FusionParameters *parameters, double rate)
     double FUSION_BOUND
-    enum: FUSION_GAP
-    Py_ssize_t fusion_end_of_run(const unsigned char *flags, Py_ssize_t row, Py_ssize_t rows)
+    Py_ssize_t fusion_flagged(const unsigned char *flags, Py_ssize_t row, Py_ssize_t rows, unsigned char flag)
     bint fusion_bounded(const double *x, Py_ssize_t count)
     bint fusion_level_available(int level)
     FusionKernel fusion_kernel(int level, int streams, int *lanes)
@@ -51,6 +50,12 @@ cdef extern from "fusion.h" nogil:
 STATE_DOUBLES = FUSION_STATE_DOUBLES
 MAX_LANES = FUSION_MAX_LANES
 LIMIT = FUSION_BOUND
+
+cdef enum:
+    GAP = 1  # Quality.GAP
+    SATURATED = 4  # Quality.SATURATED
+
+cdef double CLIPPED = 2.1  # rad/s (120 deg/s): the range of no gyroscope is smaller
 
 cdef double NAN = float("nan")
 
@@ -177,13 +182,33 @@ cdef bint _is_sound(const FusionStream *stream) noexcept nogil:
     cdef Py_ssize_t row = 0
     cdef Py_ssize_t end
     while row < stream.rows:
-        end = fusion_end_of_run(stream.flags, row, stream.rows)
+        end = fusion_flagged(stream.flags, row, stream.rows, GAP)
         if not fusion_bounded(stream.gyr + 3 * row, 3 * (end - row)):
             return False
         if not fusion_bounded(stream.acc + 3 * row, 3 * (end - row)):
             return False
         row = end + 1
     return True
+
+
+cdef Py_ssize_t _end_of_trust(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
+    """Return where the run from ``row`` on ends: at a gap, behind a row with a clipped gyroscope, or at the end."""
+    while True:
+        row = fusion_flagged(stream.flags, row, stream.rows, GAP | SATURATED)
+        if row == stream.rows or stream.flags[row] & GAP:
+            return row
+        row += 1
+        if _is_clipped(stream, row - 1):
+            return row
+
+
+cdef bint _is_clipped(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
+    """The gyroscope of a saturated row ran into its range, not only the accelerometer.
+
+    By the length of the rate, because the axes need not be the sensor's own.
+    """
+    cdef const double *rate = stream.gyr + 3 * row
+    return rate[0] * rate[0] + rate[1] * rate[1] + rate[2] * rate[2] >= CLIPPED * CLIPPED
 
 
 cdef void _advance(const FusionTuning *tuning, int level, FusionStream *table, int count) noexcept nogil:
@@ -221,16 +246,25 @@ cdef void _advance_group(const FusionTuning *tuning, int level, FusionStream *ta
         for i in range(running):
             active[i].row += rows
             active[i].run -= rows
+            if active[i].run == 0:
+                _forget_clipped(active[i])
 
 
 cdef void _skip_gap(FusionStream *stream) noexcept nogil:
     """At the end of a run: fill the gap that follows, if any, with NaN, and measure the next run."""
     if stream.run > 0:
         return
-    while stream.row < stream.rows and stream.flags[stream.row] & FUSION_GAP:
+    while stream.row < stream.rows and stream.flags[stream.row] & GAP:
         _fill_gap(stream)
         stream.row += 1
-    stream.run = fusion_end_of_run(stream.flags, stream.row, stream.rows) - stream.row
+    stream.run = _end_of_trust(stream, stream.row) - stream.row
+
+
+cdef void _forget_clipped(FusionStream *stream) noexcept nogil:
+    """After a turn that was hidden the averages start anew: the inclination is found again, and no bias explains it."""
+    cdef Py_ssize_t row = stream.row - 1
+    if stream.flags[row] & SATURATED and _is_clipped(stream, row):
+        fusion_restart(stream.state)
 
 
 cdef void _fill_gap(FusionStream *stream) noexcept nogil:

@@ -22,6 +22,8 @@ void fusion_begin(const FusionTuning *tuning, double *state)
 void fusion_restart(double *state)
 {
     size_t kept = offsetof(State, undisturbed_time);
+    State *began = (State *)state;
+    began->resumed = began->gyr_rows > 0.0 ? 1.0 : began->resumed; /* before the first row there is nothing to resume */
     memset((char *)state + kept, 0, sizeof(State) - kept);
 }
 
@@ -34,15 +36,15 @@ int fusion_bounded(const double *x, ptrdiff_t count)
     return good == 1.0;
 }
 
-ptrdiff_t fusion_end_of_run(const unsigned char *flags, ptrdiff_t row, ptrdiff_t rows)
+ptrdiff_t fusion_flagged(const unsigned char *flags, ptrdiff_t row, ptrdiff_t rows, unsigned char flag)
 {
-    uint64_t gaps, eight = 0x0101010101010101u * FUSION_GAP;
+    uint64_t next, eight = 0x0101010101010101u * flag;
     for (; row + 8 <= rows; row += 8) {
-        memcpy(&gaps, flags + row, sizeof gaps);
-        if (gaps & eight)
+        memcpy(&next, flags + row, sizeof next);
+        if (next & eight)
             break;
     }
-    while (row < rows && !(flags[row] & FUSION_GAP))
+    while (row < rows && !(flags[row] & flag))
         ++row;
     return row;
 }

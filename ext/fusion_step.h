@@ -33,6 +33,7 @@ typedef struct {
     Lane reference[2];   /* norm and dip of the field we trust */
     Lane candidate[2];   /* and of the one that may replace it */
     Lane candidate_time; /* s of motion for which the candidate has stood */
+    Lane resumed;        /* 1: the averages have started anew at least once */
 
     /* from here on forgotten when the stream restarts after a gap */
     Lane undisturbed_time; /* s for which the field has looked like the reference, or like the candidate for it */
@@ -192,9 +193,10 @@ INLINE void incline(State *state, const FusionTuning *tuning, const Lane acc[3],
     wrong[0] = turn.wrong[0], wrong[1] = turn.wrong[1];
 }
 
-/* What the bias filter compares: `error` is measured minus expected, rad/s, and `by` the matrix bias -> measured. */
+/* What the bias filter compares: `error` is measured minus expected, rad/s, `by` the matrix bias -> measured, and `trust`
+ * the share of itself that a row in motion counts. */
 typedef struct {
-    Lane error[3], by[9];
+    Lane error[3], by[9], trust;
 } Innovation;
 
 /* In motion a bias shows as the rate at which the inclination has to be corrected, seen in E through the rotation,
@@ -211,6 +213,7 @@ INLINE void innovate(State *state, const FusionTuning *tuning, const Lane quat[4
     in->error[0] = horizontal[0] - wrong[1] * tuning->rate - dot(by, bias);
     in->error[1] = horizontal[1] + wrong[0] * tuning->rate - dot(by + 3, bias);
     in->error[2] = -dot(by + 6, bias);
+    in->trust = fill(1.0);
 }
 
 /* The part of a correction that a bias within its limit can explain. Axis by axis, as in the vqf package, depends on the
@@ -255,9 +258,9 @@ INLINE void weigh_row(const State *state, const FusionTuning *tuning, const Inno
         faint[i] = tuning->trust_vertical * z[i];
     for (int i = 0, k = 0; i < 3; ++i)
         for (int j = i; j < 3; ++j, ++k)
-            information[k] = choose(rest, i == j ? trust : none, x[i] * x[j] + y[i] * y[j] + faint[i] * z[j]);
+            information[k] = choose(rest, i == j ? trust : none, in->trust * (x[i] * x[j] + y[i] * y[j] + faint[i] * z[j]));
     for (int i = 0; i < 3; ++i)
-        pull[i] = choose(rest, trust * error[i], x[i] * error[0] + y[i] * error[1] + faint[i] * error[2]);
+        pull[i] = choose(rest, trust * error[i], in->trust * (x[i] * error[0] + y[i] * error[1] + faint[i] * error[2]));
 }
 
 /* Kalman update of the bias b with covariance P, as a sum of informations: P^-1 += R' W^-1 R, b += P R' W^-1 e. The next
@@ -277,6 +280,14 @@ INLINE void learn_bias(State *state, const FusionTuning *tuning, const Innovatio
         state->variance[i] = cofactor[i] * by_determinant;
 }
 
+/* An average of few rows moves by much, which is no turn that a bias could explain: as many times as it moves more than
+ * a settled one it counts less. The very first rows have a better reason to move: nothing is known of the bias then. */
+INLINE void distrust_young(const State *state, const FusionTuning *tuning, Innovation *in)
+{
+    Lane grown = state->acc_rows * (1.0 / tuning->acc_low_pass.settle);
+    in->trust = choose((state->resumed > fill(0.0)) & (grown < fill(1.0)), grown * grown, fill(1.0));
+}
+
 /* All that follows from the accelerometer; `still` is the gyroscope's low-pass, `known` what was known of the bias. */
 INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], const Lane still[3],
                   const Lane known[6], Lane quat[4], int settled)
@@ -288,9 +299,11 @@ INLINE void level(State *state, const FusionTuning *tuning, const Lane acc[3], c
     watch_acc(state, tuning, acc, settled);
     incline(state, tuning, acc, quat, wrong, settled);
     innovate(state, tuning, quat, wrong, &innovation, settled);
-    if (!settled && tuning->turn_invariant != 0.0) /* levelling the first row is no turn that a bias could explain */
+    if (!settled && tuning->turn_invariant != 0.0) { /* levelling the first row is no turn that a bias could explain */
         for (int i = 0; i < 3; ++i)
             innovation.error[i] = choose(state->acc_rows < fill(1.5), fill(0.0), innovation.error[i]);
+        distrust_young(state, tuning, &innovation);
+    }
     learn_bias(state, tuning, &innovation, still, known);
 }
 

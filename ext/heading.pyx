@@ -6,11 +6,11 @@ cdef extern from "pair_filter.h" nogil:
     ctypedef struct pair_settings:
         double period
     ctypedef struct pair_step:
-        double x[13]
-        double predicted[13]
+        double x[15]
+        double predicted[15]
     ctypedef struct pair_filter:
-        double x[13]
-        double p[13][13]
+        double x[15]
+        double p[15][15]
         double missing
         double correction
         pair_step step
@@ -23,14 +23,19 @@ cdef extern from "pair_filter.h" nogil:
         const double **smooth,
         const double **acc,
         const double **bias,
+        const unsigned char *rest,
         double magnetic,
         int stance,
     ) noexcept
+    void pf_doubt(pair_filter *f, double variance) noexcept
     int pf_take_step(pair_filter *f, pair_step *step) noexcept
     int pf_state(const pair_filter *f) noexcept
 
 cdef extern from "pair_smoother.h" nogil:
     void ps_smooth(const pair_step *steps, Py_ssize_t count, double *results) noexcept
+
+
+cdef Py_ssize_t VARIANCE = 30  # of the heading among the numbers of a step: behind two times fifteen states
 
 
 cdef class PairFilter:
@@ -61,11 +66,11 @@ cdef class PairFilter:
         return <Py_ssize_t>(sizeof(pair_settings) // sizeof(double))
 
     def states(self):
-        """Return the state and its standard deviations, as two tuples of thirteen."""
+        """Return the state and its standard deviations, as two tuples of fifteen."""
         cdef int k
         return (
-            tuple([self.state.x[k] for k in range(13)]),
-            tuple([sqrt(self.state.p[k][k]) for k in range(13)]),
+            tuple([self.state.x[k] for k in range(15)]),
+            tuple([sqrt(self.state.p[k][k]) for k in range(15)]),
         )
 
     def push(
@@ -79,8 +84,11 @@ cdef class PairFilter:
         const double[:, ::1] lower_acc,
         const double[:, ::1] upper_bias,
         const double[:, ::1] lower_bias,
+        const unsigned char[::1] upper_rest,
+        const unsigned char[::1] lower_rest,
         const double[::1] magnetic,
         const unsigned char[::1] stance,
+        const double[::1] hidden,
         double[::1] delta,
         double[::1] sd,
         unsigned char[::1] state,
@@ -89,10 +97,10 @@ cdef class PairFilter:
         """Write heading and standard deviation, rad, and the state of the next rows.
 
         quat (n, 4), gyr (n, 3), bias (n, 3) of each sensor; smooth (n, 6): low-passed rates, upper then lower;
-        acc (n, 3) m/s2; NaN in
-        any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; stance (n,): 1 in a neutral stance. With room for them, the steps completed
-        are written to steps (m, step_members()) and counted in the result, and delta is what the filter predicts between
-        them; without, delta is smooth.
+        acc (n, 3) m/s2; NaN in any of a row's quaternions makes it a gap. magnetic (n,): rad, or NaN; stance (n,): 1 in
+        a neutral stance; hidden: (n,) rad^2, by which the variance of the heading grows, or none. With room for them,
+        the steps completed are written to steps (m, step_members()) and counted in the result, and delta is what the
+        filter predicts between them; without, delta is smooth.
         """
         cdef Py_ssize_t row, count = 0
         cdef bint record = steps.shape[0] > 0
@@ -101,6 +109,7 @@ cdef class PairFilter:
         cdef const double *low[2]
         cdef const double *acc[2]
         cdef const double *bias[2]
+        cdef unsigned char rest[2]
         with nogil:
             for row in range(delta.shape[0]):
                 if isnan(upper_quat[row, 0]) or isnan(lower_quat[row, 0]):
@@ -112,7 +121,10 @@ cdef class PairFilter:
                 low[0], low[1] = &smooth[row, 0], &smooth[row, 3]
                 acc[0], acc[1] = &upper_acc[row, 0], &lower_acc[row, 0]
                 bias[0], bias[1] = &upper_bias[row, 0], &lower_bias[row, 0]
-                pf_row(&self.state, &self.settings, quat, gyr, low, acc, bias, magnetic[row], stance[row])
+                rest[0], rest[1] = upper_rest[row], lower_rest[row]
+                if hidden.shape[0] > 0:
+                    pf_doubt(&self.state, hidden[row])
+                pf_row(&self.state, &self.settings, quat, gyr, low, acc, bias, rest, magnetic[row], stance[row])
                 delta[row] = self.state.x[0] + (0.0 if record else self.state.correction)
                 if pf_take_step(&self.state, <pair_step *>&steps[count, 0] if record else NULL):
                     if record:
@@ -143,7 +155,9 @@ def correct(
     with nogil:
         for row in range(delta.shape[0] + 1):
             if row == delta.shape[0] or isnan(delta[row]):  # a gap, or the end: the open step was not completed
-                _correct(delta, sd, first, row, before, before, results[step - 1, 2] if step > 0 else NAN)
+                _correct(delta, sd, first, row, before, before, NAN)
+                if step > 0:
+                    _narrow(sd, first, row, steps[step - 1, VARIANCE], results[step - 1, 2] * results[step - 1, 2])
                 first = row + 1
             elif row - first + 1 == step_rows and step < count:
                 if step == 0 or steps[step, anew] != 0.0:
@@ -152,6 +166,15 @@ def correct(
                 before = results[step, 1]
                 first = row + 1
                 step += 1
+
+
+cdef void _narrow(double[::1] sd, Py_ssize_t first, Py_ssize_t end, double filtered, double smoothed) noexcept nogil:
+    """Let rows after a step share what is known better of it; what they hide themselves, they go on hiding."""
+    cdef Py_ssize_t row
+    cdef double variance
+    for row in range(first, end):
+        variance = sd[row] * sd[row] - filtered + smoothed
+        sd[row] = sqrt(variance) if variance > smoothed else sqrt(smoothed)
 
 
 cdef void _correct(

@@ -11,6 +11,7 @@
  *                together may be the wearer's, what they turn against each other is bias sooner
  *   co-rotation  in bends both segments turn about the same horizontal axis: the angle between their levelled rates is
  *                delta, up to this person's coupling angle (one for forward, one for side bends: states of the filter)
+ *   hinge        where one segment stands and the other turns on it, the axis of a plane is fixed in the one that stands
  *   limit        the spine does not twist further than it can
  *   magnetic     the difference of both sensors' magnetic headings, where they have magnetometers and the field is trusted
  * Each is weighed robustly by its innovation; rows are only summed up here, the filter moves in steps of half a second.
@@ -18,6 +19,7 @@
 #ifndef IMUPOSTURE_PAIR_FILTER_H
 #define IMUPOSTURE_PAIR_FILTER_H
 
+#include "pair_hinge.h"
 #include "pair_sources.h"
 
 /* Horizontal direction of a segment's right axis as a unit complex number: forward bends leave it alone.
@@ -52,6 +54,7 @@ static void pf_predict(pair_filter *f, const pair_settings *c, double dt, const 
                       : i < COUPLING_GAIT    ? c->coupling_walk
                       : i == COUPLING_GAIT   ? c->gait_walk
                       : i == MAGNETIC        ? c->magnetic_walk
+                      : i < STANCE           ? c->hinge_walk
                                              : 0.0;
         double noise = pf_square(walk) * dt + (i < STANCE ? 0.0 : TRIFLE);
         f->p[i][i] += noise;
@@ -86,6 +89,7 @@ static void pf_stance(pair_filter *f, const pair_settings *c, double twist) {
     h[STANCE] = -1.0;
     pf_update(f, h, f->x[STANCE] - twist, pf_square(c->stance_sd), 0);
     f->since_stance = 0.0;
+    f->zeroed = 1.0;
 }
 
 /* The spine twists no further than its range. Standing at the limit for long says no more than once, so that a step
@@ -114,6 +118,11 @@ static void pf_clear_step(pair_filter *f) {
     memset(f->up, 0, sizeof f->up);
     memset(f->gyr, 0, sizeof f->gyr);
     memset(f->power, 0, sizeof f->power);
+    memset(f->rested, 0, sizeof f->rested);
+    memset(f->spin, 0, sizeof f->spin);
+    memset(f->line_re, 0, sizeof f->line_re);
+    memset(f->line_im, 0, sizeof f->line_im);
+    memset(f->line_power, 0, sizeof f->line_power);
 }
 
 /* Half a second is complete: predict, then let everything speak that was seen in it. */
@@ -127,18 +136,22 @@ static void pf_step(pair_filter *f, const pair_settings *c) {
         }
     }
     pf_predict(f, c, dt, (const double (*)[3])up);
-    int standing = f->stance_rows > 0.5 * f->rows;
+    f->quiet = f->spin[UPPER] + f->spin[LOWER] < f->rows * pf_square(c->bend_rate) ? f->quiet + 1.0 : 0.0;
+    /* who moves is in no stance, nor where a movement turns back */
+    int standing = f->stance_rows > 0.5 * f->rows && f->quiet > 1.0;
     if (standing && f->since_stance > STANCES_APART_S) pf_begin_stance(f, c);
     memcpy(f->step.predicted, f->x, sizeof f->x);
     f->since_stance += dt;
     f->since_hold += dt;
     f->since_bend += dt;
     double twist = spatial_atan2(f->twist_sin, f->twist_cos);
+    int hinge = pf_hinge(f, c, dt); /* first, because it may forget */
+    if (c->stance_bias == 0.0) pf_learnt(f, c, (const double (*)[3])up);
     if (standing) pf_stance(f, c, twist);
     pf_magnetic(f, c);
-    pf_limit(f, c, twist);
+    if (f->zeroed != 0.0) pf_limit(f, c, twist); /* counts from a stance */
     pf_hold(f, c, dt, (const double (*)[3])up, (const double (*)[3])gyr);
-    pf_bend(f, c, dt);
+    pf_bend(f, c, dt, hinge || pf_strides(f));
     pf_gait(f, c, dt);
     memcpy(f->step.x, f->x, sizeof f->x);
     memcpy(f->step.p, f->p, sizeof f->p);
@@ -153,14 +166,15 @@ static void pf_anchor(pair_filter *f, const pair_settings *c, double twist_now, 
     for (int k = 0; k < STATES; k++) f->p[DELTA][k] = f->p[k][DELTA] = 0.0;
     f->p[DELTA][DELTA] = known;
     f->x[DELTA] = spatial_wrap(f->x[DELTA] + (f->started != 0.0 ? f->twist : 0.0) - twist_now);
-    memset(f->step.noise, 0, sizeof f->step.noise);
     f->step.noise[DELTA] = known;
     f->step.anew = 1.0;
-    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) {
-        f->step.noise[i] = pf_square(c->bias_walk) * f->missing * c->period;
-        f->p[i][i] += f->step.noise[i];
+    for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) { /* a step may have begun anew more than once */
+        double noise = pf_square(c->bias_walk) * f->missing * c->period;
+        f->step.noise[i] += noise;
+        f->p[i][i] += noise;
     }
     f->started = 1.0;
+    f->hinge_s = f->hinge_re = f->hinge_im = f->hinge_power = 0.0;
     f->missing = f->correction = 0.0;
     f->gait_s = f->gait_re = f->gait_im = f->gait_power[UPPER] = f->gait_power[LOWER] = 0.0;
     memset(f->slow, 0, sizeof f->slow);
@@ -200,7 +214,7 @@ static void pf_accelerations(pair_filter *f, const pair_settings *c, const doubl
  * magnetic: delta by the magnetometers, rad, or NaN; stance: it belongs to a neutral stance. */
 static void pf_row(pair_filter *f, const pair_settings *c, const double *const quat[2], const double *const gyr[2],
                    const double *const smooth[2], const double *const acc[2], const double *const bias[2],
-                   double magnetic, int stance) {
+                   const unsigned char rest[2], double magnetic, int stance) {
     double r[2][9], w[2][3], up[2][3], facing[2][2], level[2][2], drift[2];
     for (int s = 0; s < 2; s++) {
         spatial_matrix(quat[s], r[s]);
@@ -210,6 +224,8 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
         double left[3] = {f->x[1 + 3 * s] - bias[s][0], f->x[2 + 3 * s] - bias[s][1], f->x[3 + 3 * s] - bias[s][2]};
         drift[s] = spatial_dot(up[s], left);
     }
+    double before[2][3];
+    memcpy(before, w, sizeof before);
     pf_untwist(up, w);
     for (int s = 0; s < 2; s++) {
         level[s][0] = spatial_dot(r[s], w[s]);
@@ -225,7 +241,7 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
         pf_anchor(f, c, now, (const double (*)[3])up);
     } else {
         f->x[DELTA] += c->period * (drift[LOWER] - drift[UPPER]);
-        f->correction -= f->correction * (c->period / c->slew);
+        f->correction -= f->correction * (c->period < c->slew ? c->period / c->slew : 1.0);
     }
     spatial_sincos(f->x[DELTA], &sine, &cosine);
     double twist_re = apart_re * cosine - apart_im * sine, twist_im = apart_im * cosine + apart_re * sine;
@@ -240,8 +256,14 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
     f->power[LOWER] += level[LOWER][0] * level[LOWER][0] + level[LOWER][1] * level[LOWER][1];
     f->forward += pf_square(level[LOWER][0] * facing[LOWER][0] + level[LOWER][1] * facing[LOWER][1]);
     f->side += pf_square(level[LOWER][1] * facing[LOWER][0] - level[LOWER][0] * facing[LOWER][1]);
+    double upper_facing[2] = {facing[UPPER][0], facing[UPPER][1]};
+    facing[UPPER][0] = cosine * upper_facing[0] - sine * upper_facing[1];
+    facing[UPPER][1] = sine * upper_facing[0] + cosine * upper_facing[1];
+    pf_watch_hinge(f, (const double (*)[9])r, (const double (*)[3])before, (const double (*)[3])up,
+                   (const double (*)[2])facing, cosine, sine);
     for (int s = 0; s < 2; s++)
         for (int i = 0; i < 3; i++) {
+            f->learnt[s][i] = bias[s][i];
             f->up[s][i] += up[s][i];
             f->gyr[s][i] += gyr[s][i];
         }
@@ -253,8 +275,15 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
         f->magnetic_sin += apart_sin;
     }
     f->stance_rows += stance ? 1.0 : 0.0;
+    for (int s = 0; s < 2; s++) f->rested[s] += rest[s] ? 1.0 : 0.0;
     f->rows += 1.0;
     if (f->rows >= c->step_rows) pf_step(f, c);
+}
+
+/* A sensor hid a turn: the heading is less sure by that much. */
+static void pf_doubt(pair_filter *f, double variance) {
+    f->p[DELTA][DELTA] += variance;
+    f->step.noise[DELTA] += variance;
 }
 
 /* Hand out the step that the last row completed, and begin the next; 0 if there was none. */

@@ -139,10 +139,10 @@ static void pf_close_bend(pair_filter *f, const pair_settings *c) {
     f->bend_s = f->bend_re = f->bend_im = f->bend_power[UPPER] = f->bend_power[LOWER] = f->bend_forward = f->bend_side = 0.0;
 }
 
-static void pf_bend(pair_filter *f, const pair_settings *c, double dt) {
+static void pf_bend(pair_filter *f, const pair_settings *c, double dt, int other) {
     double joint = sqrt(f->power[UPPER] * f->power[LOWER]), rows = c->step_rows;
     double strength = sqrt(f->cross_re * f->cross_re + f->cross_im * f->cross_im);
-    int bending = joint > rows * pf_square(c->bend_rate) && strength > c->bend_coherence * joint;
+    int bending = !other && joint > rows * pf_square(c->bend_rate) && strength > c->bend_coherence * joint;
     if (bending) {
         f->bend_s += dt;
         f->bend_re += f->cross_re;
@@ -166,6 +166,12 @@ static void pf_close_gait(pair_filter *f, const pair_settings *c) {
         f->since_bend = 0.0;
     }
     f->gait_s = f->gait_re = f->gait_im = f->gait_power[UPPER] = f->gait_power[LOWER] = 0.0;
+}
+
+/* The ground pushes so hard that hips and chest turn against each other: what both turn alike then is no bend. */
+static int pf_strides(const pair_filter *f) {
+    double hard = f->rows * pf_square(STRIDE_ACC);
+    return f->heaved[UPPER] > hard && f->heaved[LOWER] > hard;
 }
 
 /* Gait shows in both accelerometers, up and down as well as level. */

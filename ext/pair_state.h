@@ -6,13 +6,19 @@
 #include "spatial.h"
 
 /* The states: heading, bias of the upper and of the lower gyroscope, coupling in forward bends, in side bends and in gait,
- * what the magnetic headings are off by (iron near the sensors; the field of the place), and the twist by which the present
- * neutral stance, and those before it together, differ from the mean of all. */
-enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, COUPLING_GAIT, MAGNETIC, STANCE, STANCES, STATES };
+ * what the magnetic headings are off by (iron near the sensors; the field of the place), the azimuths of hinges' axes, and
+ * the twist by which the present neutral stance, and those before it together, differ from the mean of all. */
+enum { DELTA, BIAS_UPPER, BIAS_LOWER = 4, COUPLING_FORWARD = 7, COUPLING_SIDE, COUPLING_GAIT, MAGNETIC, HINGE };
+#define HINGES 2           /* planes whose axes are remembered */
+enum { STANCE = HINGE + HINGES, STANCES, STATES };
+#define HINGE_SAME 0.6     /* rad: an axis this near is that of the plane */
+#define HINGE_OTHER 0.8    /* rad: and this far that of another */
 enum { UPPER, LOWER };
 #define GAIT_SLOW_S 0.32 /* s: slower accelerations are errors of the inclination */
+#define STRIDE_ACC 0.8 /* m/s2, rms up and down */
 #define STANDARD_GRAVITY 9.80665
 #define STANCES_APART_S 2.0 /* s without one, and the next is another stance */
+#define HINGE_ANYWHERE 1e4 /* rad^2: an axis that nobody has seen */
 #define TRIFLE 1e-12 /* rad^2: keeps what is certain from being singular */
 #define LIMIT_STEPS 40.0 /* steps that count as one look at the limit: 20 s */
 enum { HEADING_UNKNOWN, HEADING_RESET, HEADING_HELD, HEADING_LEARNT, HEADING_DRIFTING };
@@ -54,10 +60,19 @@ typedef struct {
     double magnetic_walk;      /* rad per root second: the field changes from place to place */
     double gap_rate;           /* rad/s: what the wearer may twist while rows are missing */
     double gap_most;           /* rad */
+    double hinge_rate;         /* rad/s: levelled rate of the one that turns */
+    double hinge_still;        /* 0..1: share of it that the other may turn */
+    double hinge_coherence;    /* 0..1: how alike the axes of one episode are */
+    double hinge_sd;           /* rad an episode */
+    double hinge_walk;         /* rad per root second: of a plane's axis */
+    double hinge_unsure;       /* rad: heading and axis may be unsure of each other by this much */
+    double motion_bias_sd;     /* rad/s a step: bias that an orientation filter has learnt in motion */
+    double rest_bias_sd;       /* rad/s a step: and at rest */
     double slew;               /* s: corrections reach the rows with this time constant, without jumps */
     double facing_sd;          /* rad: what the two mountings' facings may differ, which looks like coupling */
     double neutral_sd;         /* rad: how well the wearer returns to the neutral stance */
     double stances;            /* how many there are */
+    double stance_bias;        /* 1: the stance has told the biases */
 } pair_settings;
 
 /* A pose that is being kept: how long, the vertical of each sensor at its beginning and now, the angle each turned by
@@ -76,8 +91,10 @@ typedef struct {
 
 typedef struct {
     double x[STATES], p[STATES][STATES];
-    double started, rows, missing, twist; /* twist: last known axial heading difference, rad */
+    double started, zeroed, rows, missing; /* zeroed: a stance was seen */
+    double twist;                         /* last known axial heading difference, rad */
     double stood;                         /* stances so far */
+    double quiet;                         /* steps in a row in which neither turned */
     double correction;                    /* rad still to be handed to the rows */
     double since_stance, since_hold, since_bend; /* s */
     /* sums over a step: vertical, rate and twist; levelled rates of both as complex numbers */
@@ -91,6 +108,9 @@ typedef struct {
     double bend_s, bend_re, bend_im, bend_power[2], bend_forward, bend_side;
     double gait_s, gait_re, gait_im, gait_power[2]; /* the stretch of gait that is open */
     pair_step step;                                  /* the last one that was complete, for the smoother */
+    /* the hinge: sums over a step of squared relative rates by who turns, all turning of each; the episode; known axes */
+    double line_re[2], line_im[2], line_power[2], spin[2], learnt[2][3], rested[2];
+    double hinge_s, hinge_re, hinge_im, hinge_power, hinge_who, hinge_known[HINGES];
 } pair_filter;
 
 static inline double pf_square(double x) { return x * x; }
@@ -107,7 +127,7 @@ static void pf_start(pair_filter *f, const pair_settings *c, const double bias[6
     f->p[COUPLING_FORWARD][COUPLING_SIDE] = f->p[COUPLING_SIDE][COUPLING_FORWARD] = shared;
     f->p[COUPLING_GAIT][COUPLING_GAIT] = pf_square(c->gait_coupling_sd);
     f->p[MAGNETIC][MAGNETIC] = pf_square(c->magnetic_offset_sd);
-    f->p[STANCE][STANCE] = f->p[STANCES][STANCES] = TRIFLE;
+    for (int k = HINGE; k < STATES; k++) f->p[k][k] = TRIFLE;
 }
 
 /* What the beginning of a stance does to the states, if `left` are to come: see pf_begin_stance. */

@@ -11,8 +11,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from imuposture._errors import (
+        AcquisitionError,
         CalibrationError,
         ConfigError,
+        DecodeError,
         ImuPostureError,
         PluginError,
         RecordingError,
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
     from imuposture.processing import process
 
 _HOME = {
+    "AcquisitionError": "_errors",
     "CalibrationError": "_errors",
     "Config": "pipeline",
     "ConfigError": "_errors",
+    "DecodeError": "_errors",
     "ImuPostureError": "_errors",
     "Parameters": "fusion",
     "Person": "acquisition.simulation",
@@ -48,9 +52,11 @@ _HOME = {
 }
 
 __all__ = [
+    "AcquisitionError",
     "CalibrationError",
     "Config",
     "ConfigError",
+    "DecodeError",
     "ImuPostureError",
     "Parameters",
     "Person",

@@ -1,8 +1,8 @@
 """The nouns that flow: blocks of rows, in the order in which a sample becomes them.
 
-ImuBlock (one sensor, its own clock) -> PairBlock (both sensors, one time line) -> OrientationBlock (segment -> earth)
--> HeadingBlock (how the two belong together) -> PostureBlock (angles people read) -> MetricBlock (numbers people act
-on).
+Entry (what a radio brought, as it is kept) -> ImuBlock (one sensor, its own clock) -> PairBlock (both sensors, one
+time line) -> OrientationBlock (segment -> earth) -> HeadingBlock (how the two belong together) -> PostureBlock (angles
+people read) -> MetricBlock (numbers people act on).
 
 SI inside: s, m/s2, rad/s, rad, uT; quaternions w-first. Degrees only from PostureBlock on, and then in the name.
 A block may hold any number of rows, also none; how a recording is cut into blocks never changes a row.
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "ROLES",
+    "Entry",
+    "EntryKind",
     "Event",
     "Figure",
     "FlagArray",
@@ -63,6 +65,37 @@ class Quality(enum.IntFlag):
     DUPLICATE_OR_REORDERED = 128
 
 
+EntryKind = Literal["notification", "read", "link", "command"]
+
+
+class Entry(NamedTuple):
+    """What happened while recording, as the journal keeps it; replaying them gives the rows of the live session.
+
+    Attributes
+    ----------
+    arrival_ns : int
+        Host clock that never jumps (`time.monotonic_ns`), ns.
+    kind : str
+        ``"notification"`` and ``"read"``: a payload of a sensor. ``"link"``: what became of its connection.
+        ``"command"``: what the wearer or the program asked for (calibration steps, marks, pauses, the end).
+    role : "upper", "lower" or None
+        None: both, or neither.
+    generation : int
+        Number of the sensor's connection, from 1; what an older connection still brings is dropped.
+    channel : int
+        Place of the characteristic in `Driver.channels`; 0 for other kinds.
+    payload : bytes
+        As it came; of links and commands, a JSON object in UTF-8.
+    """
+
+    arrival_ns: int
+    kind: EntryKind
+    role: Role | None
+    generation: int
+    channel: int
+    payload: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """What is known about one sensor's stream before its first row.
@@ -87,6 +120,9 @@ class Stream:
         The blocks hold ``mag``.
     sensor : str
         Name of the driver or format, for the manifest.
+    clock : "device", "count" or "host"
+        What ticks count: the sensor's own clock; samples, by a sensor that has no clock (then only arrival times can
+        tell a loss); or instants that need no fit, as files hold them.
     """
 
     role: Role
@@ -98,6 +134,7 @@ class Stream:
     gyr_full_scale: float | None = None
     magnetometer: bool = False
     sensor: str = "unknown"
+    clock: Literal["device", "count", "host"] = "host"
 
 
 @noun(frozen=True, slots=True)
@@ -112,6 +149,9 @@ class ImuBlock:
     gyr : (n, 3) float64, rad/s, sensor frame; NaN where missing
     mag : (n, 3) float64, uT, sensor frame, or None; NaN where missing
     flags : (n,) uint8, `Quality` bits known at the source
+    quat : (n, 4) float64, w-first, orientation as the sensor itself reckons it, or None; kept beside ours, never used
+    arrival_s : float or None
+        Host clock at which the notification came that completed these rows, s; None for files.
     """
 
     role: Role
@@ -120,6 +160,8 @@ class ImuBlock:
     gyr: FloatArray
     mag: FloatArray | None = None
     flags: FlagArray | None = None
+    quat: FloatArray | None = None
+    arrival_s: float | None = None
 
 
 @noun(frozen=True, slots=True)
@@ -219,6 +261,7 @@ class PostureBlock:
     lower_side_sd_deg: FloatArray
     trunk_inclination_deg: FloatArray
     quality: FlagArray
+    heading_state: FlagArray  # `imuposture.heading.HeadingState`
 
     def __len__(self) -> int:
         return len(self.time_s)

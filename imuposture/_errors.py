@@ -4,14 +4,18 @@ ImuPostureError
 ├── SignalError        an array has the wrong shape, type, rate or values
 ├── ConfigError        a setting, unit or window is not one that exists or makes sense
 ├── RecordingError     a file is not a recording that can be trusted; names file, line or column, and the remedy
+├── DecodeError        a payload is not what its sensor's protocol allows; it is counted and dropped
+├── AcquisitionError   no radio, no sensor, or one that does not do what it is asked; names the remedy
 ├── CalibrationError   a calibration that was asked for by name cannot be used
 ├── SessionError       a session folder cannot be written, is there already, or is not whole
 └── PluginError        an entry point is missing, broken or does not keep its contract
 """
 
 __all__ = [
+    "AcquisitionError",
     "CalibrationError",
     "ConfigError",
+    "DecodeError",
     "ImuPostureError",
     "PluginError",
     "RecordingError",
@@ -34,6 +38,14 @@ class ConfigError(ImuPostureError, ValueError):
 
 class RecordingError(ImuPostureError, ValueError):
     """A file is not a recording that can be trusted."""
+
+
+class DecodeError(ImuPostureError, ValueError):
+    """A payload is not what its sensor's protocol allows."""
+
+
+class AcquisitionError(ImuPostureError, OSError):
+    """No radio, no sensor, or one that does not do what it is asked."""
 
 
 class CalibrationError(ImuPostureError, ValueError):

@@ -7,13 +7,14 @@ sample is counted.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imuposture._blocks import ROLES, FlagArray, FloatArray, ImuBlock, PairBlock, Quality, Role, SensorRows, Stream
+from imuposture._checks import fitting, flags_of, floats, number, refuse_nonsense, sound
 from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import alignment as _ext
 
@@ -21,6 +22,8 @@ __all__ = ["Alignment", "Counts"]
 
 REORDER_WINDOW_S = 2.0  # a sample this late came out of order; later still, the sensor's clock has started anew
 LONGEST_GAP_S = 2 * 3600.0  # rows of a gap are written out; beyond this it is two recordings
+RATE_LIMITS = (1.0, 20_000.0)  # Hz, as in `imuposture.fusion`
+LATEST_S = 1e10  # s; a clock that counts from 1970 stands at 1.8e9
 SLACK = 1e-6  # s; decimal time stamps this near to each other are one instant, and a gap this near to the limit is it
 
 
@@ -72,10 +75,11 @@ class Alignment:
         roles = [stream.role for stream in streams]
         if not roles or len(set(roles)) != len(roles):
             raise ConfigError(f"one or two streams of different roles are needed, got {roles}")
-        if not 0 < gap_limit_s < np.inf:
-            raise ConfigError(f"gap limit must be more than 0 s, got {gap_limit_s!r}")
-        self._limit = gap_limit_s + SLACK
-        self._feeds: dict[Role, _Feed] = {stream.role: _Feed(stream, gap_limit_s) for stream in streams}
+        limit = number(gap_limit_s)
+        if not 0 < limit < LONGEST_GAP_S:
+            raise ConfigError(f"gap limit must be more than 0 s and less than {LONGEST_GAP_S:g} s, got {gap_limit_s!r}")
+        self._limit = limit + SLACK
+        self._feeds: dict[Role, _Feed] = {stream.role: _Feed(_checked(stream), limit) for stream in streams}
         self._leader = min(self._feeds.values(), key=lambda feed: (feed.stream.rate_hz, feed.stream.role))
         self.streams = tuple(self._feeds[role].stream for role in ROLES if role in self._feeds)
         self.rate_hz = self._leader.stream.rate_hz
@@ -144,20 +148,26 @@ class Alignment:
         if finished:
             end = float(times[-1]) if len(times) else float(self._laid[0])
             alone = max((round((feed.latest - end) / self._period) for feed in others if feed.latest), default=0)
+            if alone > LONGEST_GAP_S / self._period + 2 * max(len(feed.times) for feed in self._feeds.values()):
+                raise _jump(end + alone * self._period)
             times = np.concatenate([times, end + self._period * np.arange(1, alone + 1)])
         if len(times):
             self._lay(times, self._laid)
 
     def _lay(self, times: FloatArray, laid: FloatArray) -> None:
         span = float(times[-1] - laid[0])
-        if span > LONGEST_GAP_S + 2 * self._period * len(times):
-            raise SignalError(
-                f"time jumps to {times[-1]:g} s; the longest gap in one recording is {LONGEST_GAP_S / 3600:g} h: "
-                "split the recording there, or mend its time stamps"
-            )
+        if not span <= LONGEST_GAP_S + 2 * self._period * len(times):
+            raise _jump(float(times[-1]))
         room = np.empty(int(2 * span / self._period) + len(times) + 2)
         count = _ext.lay_grid(times, self._period, laid, room)
         self._pending = _joined(self._pending, room[:count])
+
+
+def _jump(time_s: float) -> SignalError:
+    return SignalError(
+        f"time jumps to {time_s:g} s; the longest gap in one recording is {LONGEST_GAP_S / 3600:g} h: "
+        "split the recording there, or mend its time stamps"
+    )
 
 
 class _Feed:
@@ -169,6 +179,7 @@ class _Feed:
         self._restart_ticks = gap_limit_s / stream.tick_s + self._period_ticks
         self._clock = np.zeros(5)
         self._counts = np.zeros(5, np.int64)
+        self._seen = np.zeros(_ext.SEEN)
         self._empty = 0
         self._shift_s: float | None = None
         self.latest: float | None = None
@@ -181,18 +192,20 @@ class _Feed:
 
     def take(self, block: ImuBlock) -> None:
         """Put the block's samples on the time line, without those that are duplicate or late."""
-        _check(block)
+        block = _tidied(block, self.stream.tick_s)
         if not len(block.ticks):
             return
-        times, kept = self._unwrap(np.ascontiguousarray(block.ticks, np.float64))
-        flags = np.zeros(len(times), np.uint8) if block.flags is None else block.flags.astype(np.uint8)
+        if self._shift_s is not None and (self._mag is None) != (block.mag is None):
+            raise SignalError(f"mag of {block.role} comes or goes between blocks; give NaN where it is missing")
+        times, kept = self._unwrap(block.ticks)
+        flags = np.zeros(len(times), np.uint8) if block.flags is None else block.flags
         flags[kept == 2] |= Quality.DUPLICATE_OR_REORDERED.value
         take = slice(None) if kept.all() else kept > 0
         acc, gyr, flags = block.acc[take], block.gyr[take], flags[take]
         mag = None if block.mag is None else block.mag[take]
         valid = _without_nan(acc, gyr)
         self._empty += len(valid) - int(np.count_nonzero(valid))
-        flags |= self._saturated(acc, gyr)
+        self._find_faults(acc, gyr, flags)
         times = times[take]
         if len(times):
             self.latest = float(times[-1])
@@ -226,12 +239,17 @@ class _Feed:
         )
         return times, kept
 
-    def _saturated(self, acc: FloatArray, gyr: FloatArray) -> FlagArray:
-        clipped = np.zeros(len(acc), np.bool_)
-        for rows, scale in ((acc, self.stream.acc_full_scale), (gyr, self.stream.gyr_full_scale)):
-            if scale is not None:
-                clipped |= (np.abs(rows) >= 0.98 * scale).any(axis=1)
-        return clipped.astype(np.uint8) * np.uint8(Quality.SATURATED)
+    def _find_faults(self, acc: FloatArray, gyr: FloatArray, flags: FlagArray) -> None:
+        """Mark samples that ran into a range or repeat the one before."""
+        scales = (self.stream.acc_full_scale, self.stream.gyr_full_scale)
+        acc_range, gyr_range = (np.inf if scale is None else 0.98 * scale for scale in scales)
+        bits = Quality.SATURATED.value, Quality.DUPLICATE_OR_REORDERED.value
+        _ext.find_faults(acc, gyr, acc_range, gyr_range, *bits, self._seen, flags)
+
+    @property
+    def _magnetic(self) -> bool:
+        """Rows hold ``mag``, also those before the first block that has it."""
+        return self.stream.magnetometer or self._mag is not None
 
     def unlaid(self) -> FloatArray:
         """Return the times of the samples that came since the last call."""
@@ -249,7 +267,7 @@ class _Feed:
     def sample(self, grid: FloatArray, limit: float) -> SensorRows:
         """Return the sensor's rows at the instants of the grid, and forget what lies before the last of them."""
         if not len(grid):
-            return _nothing(0, mag=self._mag is not None)
+            return _nothing(0, mag=self._magnetic)
         rows = self._exact(grid) or self._interpolated(grid, limit)
         last = _last(self._valid[: int(np.searchsorted(self.times, grid[-1], side="right"))])
         self._forget(last if last >= 0 else int(np.searchsorted(self.times, grid[-1])))
@@ -267,7 +285,7 @@ class _Feed:
     def _interpolated(self, grid: FloatArray, limit: float) -> SensorRows:
         valid = np.flatnonzero(self._valid)
         if not len(valid):
-            return _nothing(len(grid), mag=self._mag is not None)
+            return _nothing(len(grid), mag=self._magnetic)
         times = self.times[valid]
         after = np.minimum(np.searchsorted(times, grid - SLACK), len(times) - 1)
         exact = np.abs(times[after] - grid) <= SLACK
@@ -317,14 +335,42 @@ def _without_nan(acc: FloatArray, gyr: FloatArray) -> NDArray[np.bool_]:
     return valid
 
 
-def _check(block: ImuBlock) -> None:
-    rows = len(block.ticks)
-    for name in ("acc", "gyr", "mag"):
-        values: NDArray[np.float64] | None = getattr(block, name)
-        if values is not None and values.shape != (rows, 3):
-            raise SignalError(f"{name} of {block.role} must have shape ({rows}, 3) like its ticks, got {values.shape}")
-    if not np.isfinite(block.ticks).all():
-        raise SignalError(f"ticks of {block.role} must be finite")
+def _checked(stream: Stream) -> Stream:
+    """Return the stream with its numbers as plain floats, if they make sense together."""
+    rate, tick, start = number(stream.rate_hz), number(stream.tick_s), number(stream.start_s)
+    low, high = RATE_LIMITS
+    if not low <= rate <= high:
+        raise ConfigError(f"rate of {stream.role} must lie between {low:g} and {high:g} Hz, got {stream.rate_hz!r}")
+    if not 0 < tick <= LONGEST_GAP_S or not abs(start) <= LATEST_S:
+        given = f"tick_s {stream.tick_s!r} and start_s {stream.start_s!r}"
+        raise ConfigError(f"{stream.role} must tick in more than 0 s and start within {LATEST_S:g} s, got {given}")
+    wrap = None if stream.wrap_ticks is None else number(stream.wrap_ticks)
+    if wrap is not None and not 1 / (rate * tick) < wrap < np.inf:
+        raise ConfigError(f"wrap_ticks of {stream.role} must exceed a sample's, got {stream.wrap_ticks!r}")
+    scales = (stream.acc_full_scale, stream.gyr_full_scale)
+    acc, gyr = (None if scale is None else number(scale) for scale in scales)
+    if not all(scale is None or scale > 0 for scale in (acc, gyr)):
+        raise ConfigError(f"full scales of {stream.role} must be more than 0 or None, got {scales}")
+    clock = replace(stream, rate_hz=rate, tick_s=tick, start_s=start, wrap_ticks=wrap)
+    return replace(clock, acc_full_scale=acc, gyr_full_scale=gyr)
+
+
+def _tidied(block: ImuBlock, tick_s: float) -> ImuBlock:
+    """Return the block's arrays in the form that everything below relies on, or say why that cannot be."""
+    ticks = floats(f"ticks of {block.role}", block.ticks, (None,))
+    rows = len(ticks)
+    if not (np.abs(ticks) <= LATEST_S / tick_s).all():
+        raise SignalError(f"ticks of {block.role} must be finite and within {LATEST_S:g} s; mend its time stamps")
+    names = tuple(f"{name} of {block.role}" for name in ("acc", "gyr", "mag"))
+    given = (block.acc, block.gyr) if block.mag is None else (block.acc, block.gyr, block.mag)
+    vectors = fitting(rows, b"333"[: len(given)], names, given)
+    if not sound(vectors):  # NaN marks an empty sample
+        for name, array in zip(names, vectors, strict=False):
+            refuse_nonsense({name: array}, np.isnan(array).any(axis=1))
+    flags = np.zeros(rows, np.uint8)
+    if block.flags is not None:
+        flags = flags_of(f"flags of {block.role}", block.flags, rows).copy()
+    return ImuBlock(block.role, ticks, vectors[0], vectors[1], vectors[2] if len(vectors) == 3 else None, flags)
 
 
 def _nothing(rows: int, *, mag: bool = False) -> SensorRows:

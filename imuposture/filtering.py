@@ -6,6 +6,7 @@ A stage never sees the whole recording: it keeps the state it needs and gives th
 import numpy as np
 
 from imuposture._blocks import FlagArray, FloatArray
+from imuposture._checks import LIMIT, flags_of, floats, number, refuse_nonsense
 from imuposture._errors import SignalError
 from imuposture._ext import filtering as _ext
 
@@ -29,10 +30,13 @@ class LowPass:
     """
 
     def __init__(self, cutoff_hz: float, rate_hz: float) -> None:
-        if not 0 < cutoff_hz < rate_hz / 2:
-            raise SignalError(f"cutoff must lie between 0 and {rate_hz / 2:g} Hz (half the rate), got {cutoff_hz:g} Hz")
+        cutoff, half = number(cutoff_hz), number(rate_hz) / 2
+        if not 0 < half <= LIMIT:
+            raise SignalError(f"rate must be more than 0 Hz and at most {2 * LIMIT:g} Hz, got {rate_hz!r}")
+        if not 0 < cutoff < half:
+            raise SignalError(f"cutoff must lie between 0 and {half:g} Hz (half the rate), got {cutoff_hz!r}")
         self._section = np.empty(5)
-        _ext.butterworth(cutoff_hz, rate_hz, self._section)
+        _ext.butterworth(cutoff, 2 * half, self._section)
         self._state: FloatArray | None = None
 
     def push(self, rows: FloatArray, gap: FlagArray) -> FloatArray:
@@ -54,15 +58,16 @@ class LowPass:
         Raises
         ------
         SignalError
-            If ``rows`` is not 2-D, ``gap`` has another length, or the channel count changes between calls.
+            If ``rows`` is not 2-D, ``gap`` has another length, the channel count changes between calls, or a row that
+            is no gap holds NaN or infinity. The filter has not moved then.
         """
-        x = np.ascontiguousarray(rows, dtype=np.float64)
-        if x.ndim != 2 or len(gap) != len(x):
-            raise SignalError(f"rows must be (n, channels) with n gap marks, got {x.shape} and {len(gap)} marks")
+        x = floats("rows", rows, (None, None))
+        gap = flags_of("gap", gap, len(x))
         if self._state is None:
             self._state = np.zeros((x.shape[1] + 1, 2))
         if x.shape[1] != len(self._state) - 1:
             raise SignalError(f"rows must keep {len(self._state) - 1} channels, got {x.shape[1]}")
+        refuse_nonsense({"rows": x}, gap != 0)
         out = np.empty_like(x)
-        _ext.advance(self._section, x, np.ascontiguousarray(gap, dtype=np.uint8), self._state, out)
+        _ext.advance(self._section, x, gap, self._state, out)
         return out

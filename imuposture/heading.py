@@ -8,19 +8,26 @@ both segments turn about one axis. Nothing in it says that a wearer is straight 
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from imuposture._blocks import FloatArray, HeadingBlock, OrientationBlock, PairBlock
-from imuposture._errors import ConfigError
+from imuposture._checks import fitting, flags_of, floats, number, refuse_nonsense
+from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import heading as _ext
 
 __all__ = ["Heading", "HeadingSettings", "HeadingState", "SmoothedHeading"]
 
 STEP_S = 0.5
 NO_STEPS = np.empty((0, _ext.PairFilter.step_members()))
+INPUTS = (
+    *("upper.quat", "lower.quat", "upper gyr", "lower gyr", "smooth"),
+    *("upper acc", "lower acc", "upper.bias", "lower.bias"),
+)
+FURTHEST = 100.0  # rad; an angle beyond this is one in degrees
+LEAST, MOST = 1e-9, 1e6  # of any setting; beyond, squares of it say nothing and their quotients are not numbers
 
 
 class HeadingState(enum.IntEnum):
@@ -41,9 +48,9 @@ class HeadingSettings:
     ----------
     initial_sd_deg : float
         First guess that the wearer does not twist. Matters only until the neutral stance.
-    bias_sd_dps, bias_walk_dps : float
-        What the stance leaves unknown of a gyroscope's bias, deg/s, and the bias's random walk, deg/s per root second.
-        Small trusts what was learnt for longer.
+    bias_sd_dps, bias_unknown_dps, bias_walk_dps : float
+        What the stance leaves unknown of a gyroscope's bias, and what of a sensor without a stance, deg/s; the bias's
+        random walk, deg/s per root second. Small trusts what was learnt for longer.
     delta_walk_deg : float
         deg per root second: scale errors and inclination errors while moving.
     stance_sd_deg : float
@@ -66,6 +73,15 @@ class HeadingSettings:
         them for independent: so more than the 6 degrees that single bends scatter. Small trusts the bends.
     bend_longest_s : float
         Longer bends count as several.
+    hinge_rate_dps, hinge_still, hinge_coherence : float
+        Levelled rate of one segment that counts as turning on the other, the share of it that the other may turn, and
+        how alike the axes of one episode must be (0..1). A large share takes bends for hinges.
+    hinge_sd_deg, hinge_walk_deg, hinge_unsure_deg : float
+        How far single episodes are off the axis of their plane, that axis's random walk, deg per root second, and how
+        unsure of each other heading and axis may be before it is learnt anew.
+    motion_bias_sd_dps, rest_bias_sd_dps : float
+        What half a second of the orientation filters' own biases counts, in motion and at rest, where no stance told
+        the biases. Small follows their first guesses.
     coupling_sd_deg, coupling_walk_deg : float
         This person's own coupling angles in bends, and their random walk, deg per root second. The walk is the floor of
         the heading's standard deviation over hours.
@@ -91,6 +107,7 @@ class HeadingSettings:
 
     initial_sd_deg: float = 15.0
     bias_sd_dps: float = 0.1
+    bias_unknown_dps: float = 1.0
     bias_walk_dps: float = 0.0017
     delta_walk_deg: float = 0.02
     stance_sd_deg: float = 1.5
@@ -123,13 +140,21 @@ class HeadingSettings:
     magnetic_walk_deg: float = 1.0
     gap_rate_dps: float = 15.0
     gap_most_deg: float = 25.0
+    hinge_rate_dps: float = 10.0
+    hinge_still: float = 0.2
+    hinge_coherence: float = 0.92
+    hinge_sd_deg: float = 9.0
+    hinge_walk_deg: float = 0.012
+    hinge_unsure_deg: float = 12.0
+    motion_bias_sd_dps: float = 3.0
+    rest_bias_sd_dps: float = 0.3
     slew_s: float = 1.0
 
     def __post_init__(self) -> None:
         for member in fields(self):
             value = getattr(self, member.name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < np.inf:
-                raise ConfigError(f"{member.name} must be more than 0 and finite, got {value!r}")
+            if not isinstance(value, int | float) or isinstance(value, bool) or not LEAST < value < MOST:
+                raise ConfigError(f"{member.name} must be more than 0 and less than {MOST:g}, got {value!r}")
 
 
 class Heading:
@@ -143,7 +168,8 @@ class Heading:
     stances : sequence of (start, end)
         s of session time in which the wearer stood neutrally, from the calibration.
     bias : (6,) float64, rad/s, optional
-        Mean rates of the upper and the lower gyroscope in the stance, segment axes.
+        Mean rates of the upper and the lower gyroscope in the stance, segment axes; None where there was none: then
+        what the orientation filters learn of their biases is used.
     facing_sd : float
         rad; what the facings of the two mountings may differ from each other, from the calibration.
     neutral_sd : float
@@ -153,7 +179,9 @@ class Heading:
     Raises
     ------
     ConfigError
-        If the rate is not positive.
+        If the rate is not positive, or another number makes no sense.
+    SignalError
+        If ``bias`` is not six rates.
     """
 
     def __init__(
@@ -166,12 +194,21 @@ class Heading:
         facing_sd: float = 0.1,
         neutral_sd: float = 0.0,
     ) -> None:
-        if not 0 < rate_hz < np.inf:
-            raise ConfigError(f"rate must be more than 0 Hz, got {rate_hz!r}")
-        self._stances = tuple(stances)
-        self._step_rows = max(1, round(STEP_S * rate_hz))
-        members = _members(settings or HeadingSettings(), rate_hz, facing_sd, neutral_sd, len(stances))
-        self._filter = _ext.PairFilter(members, np.zeros(6) if bias is None else bias)
+        rate, facing, neutral = number(rate_hz), number(facing_sd), number(neutral_sd)
+        if not 0 < rate < MOST:
+            raise ConfigError(f"rate must be more than 0 and less than {MOST:g} Hz, got {rate_hz!r}")
+        if not (0 <= facing <= np.pi and 0 <= neutral <= np.pi):
+            given = f"{facing_sd!r} and {neutral_sd!r}"
+            raise ConfigError(f"facing_sd and neutral_sd must lie between 0 and pi rad, got {given}")
+        self._stances = _spans(stances)
+        settings = settings or HeadingSettings()
+        self._step_rows = max(1, round(STEP_S * rate))
+        if bias is None:
+            settings = replace(settings, bias_sd_dps=max(settings.bias_sd_dps, settings.bias_unknown_dps))
+        first = np.zeros(6) if bias is None else floats("bias", bias, (6,))
+        refuse_nonsense({"bias": first[None, :]}, np.zeros(1, np.bool_))
+        told = facing, neutral, float(len(self._stances)), float(bias is not None)
+        self._filter = _ext.PairFilter(_members(settings, rate, told), first)
 
     def push(
         self,
@@ -179,7 +216,9 @@ class Heading:
         smooth: FloatArray,
         upper: OrientationBlock,
         lower: OrientationBlock,
+        *,
         magnetic: FloatArray | None = None,
+        hidden: FloatArray | None = None,
     ) -> HeadingBlock:
         """Relate the next rows.
 
@@ -193,13 +232,21 @@ class Heading:
             Their orientations by gravity and gyroscope alone, each in an earth frame of its own.
         magnetic : (n,) float64, rad, optional
             The heading by magnetometers, NaN where the field cannot be trusted.
+        hidden : (n,) float64, rad^2, optional
+            By how much rows that hide a turn make the heading less sure (`imuposture.doubt`).
 
         Returns
         -------
         HeadingBlock
             NaN and an infinite standard deviation where a sensor has no row.
+
+        Raises
+        ------
+        SignalError
+            If an array is of another shape or type, or a row that is no gap holds NaN or infinity. The filter has not
+            moved then.
         """
-        return self._push(pair, smooth, upper, lower, magnetic, NO_STEPS)[0]
+        return self._push(pair, smooth, upper, lower, NO_STEPS, magnetic=magnetic, hidden=hidden)[0]
 
     def _push(
         self,
@@ -207,39 +254,35 @@ class Heading:
         smooth: FloatArray,
         upper: OrientationBlock,
         lower: OrientationBlock,
-        magnetic: FloatArray | None,
         steps: FloatArray,
+        *,
+        magnetic: FloatArray | None,
+        hidden: FloatArray | None,
     ) -> tuple[HeadingBlock, int]:
         """Run the filter; with room in ``steps``, tell how many it completed."""
-        rows = len(pair)
+        rows = len(floats("time_s", pair.time_s, (None,)))
+        worn = (pair.upper.gyr, pair.lower.gyr, smooth, pair.upper.acc, pair.lower.acc)
+        inputs = fitting(rows, b"443363333", INPUTS, (upper.quat, lower.quat, *worn, upper.bias, lower.bias))
+        refuse_nonsense(dict(zip(INPUTS, inputs, strict=True)), np.isnan(inputs[0][:, 0] + inputs[1][:, 0]))
+        rests = flags_of("upper.rest", upper.rest, rows), flags_of("lower.rest", lower.rest, rows)
+        north = np.full(rows, np.nan) if magnetic is None else floats("magnetic", magnetic, (rows,))
+        if (np.abs(north) > FURTHEST).any():
+            raise SignalError(f"magnetic must lie within {FURTHEST:g} rad, or be NaN where the field is not trusted")
+        unsure = np.empty(0) if hidden is None else floats("hidden", hidden, (rows,))
+        if not (unsure >= 0).all():
+            raise SignalError("hidden must be 0 rad^2 or more in every row")
         delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
         stance = np.zeros(rows, np.uint8)
         for start, end in self._stances:
             stance[(pair.time_s >= start) & (pair.time_s < end)] = 1
-        count = self._filter.push(
-            upper.quat,
-            lower.quat,
-            np.ascontiguousarray(pair.upper.gyr),
-            np.ascontiguousarray(pair.lower.gyr),
-            smooth,
-            np.ascontiguousarray(pair.upper.acc),
-            np.ascontiguousarray(pair.lower.acc),
-            upper.bias,
-            lower.bias,
-            np.full(rows, np.nan) if magnetic is None else magnetic,
-            stance,
-            delta,
-            sd,
-            state,
-            steps,
-        )
+        count = self._filter.push(*inputs, *rests, north, stance, unsure, delta, sd, state, steps)
         return HeadingBlock(delta, sd, state), count
 
     def states(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the filter's states and their standard deviations.
 
         Heading, rad; bias of the upper and of the lower gyroscope, rad/s, segment axes; this person's coupling angle in
-        forward and in side bends, rad; offset of the magnetic headings, rad.
+        forward and in side bends, rad; offset of the magnetic headings, rad; azimuths of two hinge axes, rad.
         """
         return self._filter.states()
 
@@ -263,14 +306,16 @@ class SmoothedHeading(Heading):
         smooth: FloatArray,
         upper: OrientationBlock,
         lower: OrientationBlock,
+        *,
         magnetic: FloatArray | None = None,
+        hidden: FloatArray | None = None,
     ) -> HeadingBlock:
         """Take the next rows, as `Heading.push` does; return none."""
         steps = np.empty((len(pair) // self._step_rows + 2, NO_STEPS.shape[1]))
-        block, count = self._push(pair, smooth, upper, lower, magnetic, steps)
+        block, count = self._push(pair, smooth, upper, lower, steps, magnetic=magnetic, hidden=hidden)
         self._blocks.append(block)
         self._steps.append(steps[:count])
-        return HeadingBlock(*(np.empty(0, kind) for kind in (np.float64, np.float64, np.uint8)))
+        return HeadingBlock(np.empty(0), np.empty(0), np.empty(0, np.uint8))
 
     def finish(self) -> HeadingBlock:
         """Return the heading of all rows."""
@@ -284,10 +329,22 @@ class SmoothedHeading(Heading):
         return HeadingBlock(delta, sd, np.concatenate([block.state for block in blocks]))
 
 
-def _members(settings: HeadingSettings, rate_hz: float, facing_sd: float, neutral_sd: float, stances: int) -> FloatArray:
-    """Return pair_settings: the row period, the rows a step, the settings in SI in their order, then the calibration's."""
+def _spans(stances: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    try:
+        spans = tuple((number(start), number(end)) for start, end in stances)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"stances must be pairs of times in s, got {stances!r}") from error
+    if not np.isfinite(np.array(spans)).all():
+        raise ConfigError(f"stances must be pairs of times in s, got {stances!r}")
+    return spans
+
+
+def _members(settings: HeadingSettings, rate_hz: float, told: tuple[float, ...]) -> FloatArray:
+    """Return pair_settings: row period, rows a step, the settings in SI in their order, then what was told."""
     members = [1.0 / rate_hz, float(max(1, round(STEP_S * rate_hz)))]
     for member in fields(settings):
+        if member.name == "bias_unknown_dps":  # takes the place of bias_sd_dps
+            continue
         value = getattr(settings, member.name)
         members.append(float(np.deg2rad(value)) if member.name.endswith(("_deg", "_dps")) else value)
-    return np.array([*members, facing_sd, neutral_sd, float(stances)])
+    return np.array([*members, *told])

@@ -10,11 +10,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from imuposture._blocks import FlagArray, FloatArray, HeadingBlock, OrientationBlock, PostureBlock
+from imuposture._checks import fitting, floats, number
 from imuposture._errors import ConfigError
 from imuposture._ext import kinematics as _ext
 
 __all__ = ["Kinematics", "Spread"]
 
+INPUTS = ("time_s", "upper.quat", "lower.quat", "heading.delta", "heading.sd", "quality")
+MOST = 1e3  # rad, of any standard deviation; beyond, its square only adds up to infinity
 ANGLES = tuple(member.name for member in fields(PostureBlock) if member.name.endswith("_deg"))
 WIDE = os.environ.get("IMUPOSTURE_ISA") != "baseline"  # see `imuposture.fusion.isa_level`; it changes no bit
 
@@ -51,8 +54,8 @@ class Spread:
     def __post_init__(self) -> None:
         for name in ("tilt", "upper_facing", "lower_facing", "soft_tissue", "shared"):
             value = getattr(self, name)
-            if not 0 <= value < np.inf:
-                raise ConfigError(f"{name} must be 0 or more and finite, got {value!r}")
+            if not 0 <= number(value) <= MOST:
+                raise ConfigError(f"{name} must be 0 or more and at most {MOST:g}, got {value!r}")
 
 
 class Kinematics:
@@ -67,7 +70,8 @@ class Kinematics:
     def __init__(self, spread: Spread) -> None:
         most = spread.upper_facing / spread.lower_facing if spread.lower_facing > 0 else 0.0
         shared = min(spread.shared, most)  # no error contains more than itself
-        self._spread = np.array([spread.tilt, spread.upper_facing, spread.lower_facing, shared, spread.soft_tissue])
+        sds = (spread.tilt, spread.upper_facing, spread.lower_facing, shared, spread.soft_tissue)
+        self._spread = np.array(sds, np.float64)
 
     def push(
         self,
@@ -93,8 +97,16 @@ class Kinematics:
         Returns
         -------
         PostureBlock of n rows
+
+        Raises
+        ------
+        SignalError
+            If an array is of another shape or type.
         """
-        angles = np.empty((len(ANGLES), len(time_s)))
-        _ext.posture(upper.quat, lower.quat, heading.delta, heading.sd, self._spread, angles, WIDE)
+        rows = len(floats("time_s", time_s, (None,)))
+        given = (time_s, upper.quat, lower.quat, heading.delta, heading.sd, quality)
+        time_s, upper_q, lower_q, delta, sd, quality = fitting(rows, b"14411f", INPUTS, given)
+        angles = np.empty((len(ANGLES), rows))
+        _ext.posture(upper_q, lower_q, delta, sd, self._spread, angles, WIDE)
         columns = dict(zip(ANGLES, angles, strict=True))
-        return PostureBlock(time_s, upper.quat, lower.quat, quality=quality, **columns)
+        return PostureBlock(time_s, upper_q, lower_q, quality=quality, heading_state=heading.state, **columns)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from imuposture._blocks import (
 from imuposture._errors import ConfigError
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration
+from imuposture.doubt import Doubt, trusted, widened
 from imuposture.filtering import LowPass
 from imuposture.fusion import Fusion, NorthBlock, fuse
 from imuposture.heading import Heading, HeadingSettings
@@ -48,6 +49,8 @@ class Config:
     ----------
     parameters : str
         Fusion parameters: ``"default"``, or ``"vqf"`` for those of the vqf package.
+    smoothed : bool
+        Let every row know what was measured later (`imuposture.pipeline_smoothed`). Batch only; never the default.
     magnetometer : bool
         Use the magnetometers for the relative heading, where the recording has them. Buildings bend the field: two
         days of daily life were disturbed for 43 % of the time (Riddick et al. 2025).
@@ -78,6 +81,7 @@ class Config:
     """
 
     parameters: str = "default"
+    smoothed: bool = False
     magnetometer: bool = False
     gap_limit_s: float = 0.1
     calibration_search_s: float = 1800.0
@@ -101,8 +105,9 @@ class Config:
                 raise ConfigError(f"{name} must lie between 0 and 90 degrees, got {value!r}")
         if self.parameters not in ("default", "vqf"):
             raise ConfigError(f"parameters must be 'default' or 'vqf', got {self.parameters!r}")
-        if not isinstance(self.magnetometer, bool):
-            raise ConfigError(f"magnetometer must be true or false, got {self.magnetometer!r}")
+        for name in ("smoothed", "magnetometer"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not isinstance(self.placement, str | None):
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
         names = () if self.metrics is None else self.metrics
@@ -171,14 +176,30 @@ class Pipeline:
     calibration : Calibration
         How the sensors sit on the body: live from the guided steps, in batch from a first look at the file.
     config : Config
+    heading : type
+        `Heading`, or the class of what takes its place.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration asks for a smoothed walk, which needs the whole recording.
 
     Notes
     -----
     However the recording is cut into blocks, the rows are the same, bit for bit. A new object is the reset.
     """
 
-    def __init__(self, alignment: Alignment, calibration: Calibration, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        alignment: Alignment,
+        calibration: Calibration,
+        config: Config | None = None,
+        *,
+        heading: type[Heading] = Heading,
+    ) -> None:
         config = config or Config()
+        if config.smoothed and heading is Heading:
+            raise ConfigError("smoothed is for whole recordings: use `process`, or leave it out")
         rate = alignment.rate_hz
         self.alignment = alignment
         self.calibration = calibration
@@ -186,8 +207,10 @@ class Pipeline:
         magnetometer = config.magnetometer and all(stream.magnetometer for stream in alignment.streams)
         self._unknown = float(np.deg2rad(config.heading_unknown_deg))
         self.filtering = LowPass(min(config.smoothing_hz, 0.4 * rate), rate)
+        self._doubts = {role: Doubt(rate) for role in self._roles}
         self._fusions = [Fusion(rate, config.parameters, magnetometer) for _ in self._roles]
-        self.heading = Heading(
+        self._relates = calibration.usable and len(self._roles) == 2
+        self.heading = heading(
             rate,
             config.heading,
             calibration.stances(),
@@ -216,32 +239,50 @@ class Pipeline:
     def walk(self, samples: PairBlock) -> Rows:
         """Walk aligned rows through every stage."""
         pair = self.calibration.apply(samples)
-        smooth = self.filtering.push(np.hstack([pair.upper.gyr, pair.lower.gyr]), _gap(pair))
-        upper, lower = self._orientation(pair)
-        heading = self._relative(pair, smooth, upper, lower)
-        posture = self.kinematics.push(pair.time_s, upper, lower, heading, self._quality(pair, upper, lower, heading))
-        return Rows(samples, posture, self.metrics.push(posture))
+        upper, lower = self._both(fuse(self._fusions, self._worn(pair)), len(pair))
+        tilts, hidden = doubted(self._doubts, pair)
+        heading = self._relative(pair, upper, lower, hidden)
+        return self._judged(samples, pair, (upper, lower), northern(heading, upper, lower), tilts)
 
-    def _orientation(self, pair: PairBlock) -> tuple[OrientationBlock, OrientationBlock]:
-        """Fuse both sensors side by side; a sensor that is not there has no orientation."""
+    def rest(self) -> Iterator[Rows]:
+        """Yield the rows that only the end of the recording makes known: none, with hindsight all."""
+        return iter(())
+
+    def _worn(self, pair: PairBlock) -> list[SensorRows]:
+        """Return the rows of the sensors that are there, without measurements that nobody can trust."""
         rows: dict[Role, SensorRows] = {"upper": pair.upper, "lower": pair.lower}
-        blocks = dict(zip(self._roles, fuse(self._fusions, [rows[role] for role in self._roles]), strict=True))
-        upper, lower = (blocks.get(role) or _no_orientation(len(pair)) for role in ROLES)
+        return [trusted(rows[role]) for role in self._roles]
+
+    def _both(self, blocks: Sequence[OrientationBlock], count: int) -> tuple[OrientationBlock, OrientationBlock]:
+        """Return both orientations; a sensor that is not there has none."""
+        found = dict(zip(self._roles, blocks, strict=True))
+        upper, lower = (found.get(role) or _no_orientation(count) for role in ROLES)
         return upper, lower
 
+    def _judged(
+        self,
+        samples: PairBlock,
+        pair: PairBlock,
+        both: tuple[OrientationBlock, OrientationBlock],
+        heading: HeadingBlock,
+        tilts: Mapping[Role, FloatArray | None],
+    ) -> Rows:
+        """Walk the second half: from orientations to angles, and to what metrics make of them."""
+        posture = self.kinematics.push(pair.time_s, *both, heading, self._quality(pair, *both, heading))
+        posture = widened(posture, tilts.get("upper"), tilts.get("lower"))
+        return Rows(samples, posture, self.metrics.push(posture))
+
     def _relative(
-        self, pair: PairBlock, smooth: FloatArray, upper: OrientationBlock, lower: OrientationBlock
+        self, pair: PairBlock, upper: OrientationBlock, lower: OrientationBlock, hidden: FloatArray | None
     ) -> HeadingBlock:
-        """Relate the frames that the two orientations are given in, where a calibration allows it."""
-        if not self.calibration.usable or len(self._roles) < 2:
-            return _no_heading(len(pair))
+        """Relate the inertial frames that both orientations are given in, where a calibration allows it."""
+        if not self._relates:
+            return no_heading(len(pair))
+        smooth = self.filtering.push(np.hstack([pair.upper.gyr, pair.lower.gyr]), _gap(pair))
         if not (isinstance(upper, NorthBlock) and isinstance(lower, NorthBlock)):
-            return self.heading.push(pair, smooth, upper, lower)
-        # Both frames point north, so little is left between them; the filter works on the inertial frames below.
-        magnetic = upper.delta - lower.delta
-        trusted = np.where(upper.disturbed | lower.disturbed, np.nan, magnetic)
-        heading = self.heading.push(pair, smooth, _inertial(upper), _inertial(lower), trusted)
-        return HeadingBlock(heading.delta - magnetic, heading.sd, heading.state)
+            return self.heading.push(pair, smooth, upper, lower, hidden=hidden)
+        magnetic = np.where(upper.disturbed | lower.disturbed, np.nan, upper.delta - lower.delta)
+        return self.heading.push(pair, smooth, _inertial(upper), _inertial(lower), magnetic=magnetic, hidden=hidden)
 
     def _quality(
         self, pair: PairBlock, upper: OrientationBlock, lower: OrientationBlock, heading: HeadingBlock
@@ -254,9 +295,18 @@ class Pipeline:
         rest = known & (upper.rest | ("upper" not in self._roles)) & (lower.rest | ("lower" not in self._roles))
         quality[rest] |= Quality.REST.value
         quality[upper.disturbed | lower.disturbed] |= Quality.MAGNETICALLY_DISTURBED.value
-        if self.calibration.usable and len(self._roles) == 2:
+        if self._relates:
             quality[known & ~(heading.sd < self._unknown)] |= Quality.HEADING_UNKNOWN.value
         return quality
+
+
+def doubted(doubts: Mapping[Role, Doubt], pair: PairBlock) -> tuple[dict[Role, FloatArray | None], FloatArray | None]:
+    """Return what hidden turns do to the inclination of each sensor, and to the relative heading."""
+    rows: dict[Role, SensorRows] = {"upper": pair.upper, "lower": pair.lower}
+    found = {role: doubt.push(rows[role]) for role, doubt in doubts.items()}
+    turns = [both[1] for both in found.values() if both is not None]
+    hidden = None if not turns else turns[0] if len(turns) == 1 else turns[0] + turns[1]
+    return {role: both[0] if both else None for role, both in found.items()}, hidden
 
 
 def _is_number(value: object) -> bool:
@@ -266,8 +316,12 @@ def _is_number(value: object) -> bool:
 def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:
     """Cut a block, so that what the stages pass on stays small."""
     for first in range(0, len(pair), rows):
-        part = slice(first, first + rows)
-        yield PairBlock(pair.time_s[part], _part(pair.upper, part), _part(pair.lower, part))
+        yield cut_pair(pair, slice(first, first + rows))
+
+
+def cut_pair(pair: PairBlock, part: slice) -> PairBlock:
+    """Return some rows of a block."""
+    return PairBlock(pair.time_s[part], _part(pair.upper, part), _part(pair.lower, part))
 
 
 def _part(rows: SensorRows, part: slice) -> SensorRows:
@@ -305,6 +359,13 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
     )
 
 
+def northern(heading: HeadingBlock, upper: OrientationBlock, lower: OrientationBlock) -> HeadingBlock:
+    """Let a heading of inertial frames relate those that point north, where there are such: little is left of it."""
+    if not (isinstance(upper, NorthBlock) and isinstance(lower, NorthBlock)):
+        return heading
+    return HeadingBlock(heading.delta - (upper.delta - lower.delta), heading.sd, heading.state)
+
+
 def _inertial(block: NorthBlock) -> OrientationBlock:
     return OrientationBlock(block.inertial, block.bias, block.rest, block.disturbed)
 
@@ -314,5 +375,5 @@ def _no_orientation(rows: int) -> OrientationBlock:
     return OrientationBlock(np.full((rows, 4), np.nan), np.full((rows, 3), np.nan), no, no)
 
 
-def _no_heading(rows: int) -> HeadingBlock:
+def no_heading(rows: int) -> HeadingBlock:
     return HeadingBlock(np.full(rows, np.nan), np.full(rows, np.inf), np.zeros(rows, np.uint8))

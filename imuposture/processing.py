@@ -15,6 +15,7 @@ from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
 from imuposture.output import Memory, Result, SessionFolder, find_kept, manifest
 from imuposture.pipeline import Config, Pipeline, Rows, pieces
+from imuposture.pipeline_smoothed import SmoothedPipeline
 
 __all__ = ["process"]
 
@@ -99,7 +100,8 @@ class _Walk:
         self.seconds = 0.0
         self._rows = self._gaps = self._lost = 0  # rows walked, without both sensors, without a heading worth its name
         calibration = borrowed or self._first_pass(config)
-        self.pipeline = Pipeline(self.alignment, calibration, config)
+        pipeline = SmoothedPipeline if config.smoothed else Pipeline
+        self.pipeline = pipeline(self.alignment, calibration, config)
 
     def _first_pass(self, config: Config) -> Calibration:
         """Read until the calibration movements must be over, and find the mounting in those rows."""
@@ -144,11 +146,16 @@ class _Walk:
         """Walk every row of the recording, a piece at a time."""
         for pair in self.pairs():
             for piece in pieces(pair):
-                rows = self.pipeline.walk(piece)
-                self._rows += len(piece)
-                self._lost += int(np.count_nonzero(rows.posture.quality & Quality.HEADING_UNKNOWN.value))
-                self._gaps += int(np.count_nonzero(rows.posture.quality & Quality.GAP.value))
-                yield rows
+                yield self._counted(self.pipeline.walk(piece))
+        for rows in self.pipeline.rest():
+            yield self._counted(rows)
+
+    def _counted(self, rows: Rows) -> Rows:
+        quality = rows.posture.quality
+        self._rows += len(quality)
+        self._lost += int(np.count_nonzero(quality & Quality.HEADING_UNKNOWN.value))
+        self._gaps += int(np.count_nonzero(quality & Quality.GAP.value))
+        return rows
 
     def findings(self, notes: Sequence[str]) -> dict[str, Any]:
         """Return what is known only after the last row."""
@@ -170,6 +177,7 @@ class _Walk:
     def _heading(self) -> dict[str, Any]:
         if not self.pipeline.calibration.usable or len(self.alignment.streams) < 2:
             return {"verdicts": ["relative heading: not estimated without a calibration of both sensors"]}
+        smoothed = isinstance(self.pipeline, SmoothedPipeline)
         sd = float(np.rad2deg(self.pipeline.heading.states()[1][0]))
         share = self._lost / max(self._rows, 1)
         verdict = f"the sensors' relative heading is known within {sd:.1f} degrees (1 sd) at the end"
@@ -177,7 +185,7 @@ class _Walk:
             verdict += f", not well enough in {share:.0%} of the rows"
         return {
             "verdicts": [verdict],
-            "method": "neutral stance, holds, bends and limits; causal",
+            "method": f"neutral stance, holds, bends, gait and limits; {'smoothed' if smoothed else 'causal'}",
             "final_sd_deg": sd,
             "unknown_share": share,
         }

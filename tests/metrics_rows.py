@@ -36,6 +36,7 @@ def posture(
         *(nothing for _ in range(8)),
         np.ascontiguousarray(lean, dtype=np.float64),
         flags.astype(np.uint8),
+        np.zeros(n, np.uint8),
     )
 
 

@@ -239,3 +239,14 @@ def test_refusals_say_what_is_wrong():
         alignment.push(ImuBlock("upper", np.arange(3.0), np.ones((2, 3)), np.ones((3, 3))))
     with pytest.raises(SignalError, match="longest gap in one recording is 2 h"):
         feed(alignment, "upper", np.array([0.0, 0.01, 1e6]))
+
+
+def test_sensors_whose_clocks_have_nothing_in_common_are_refused():
+    """They would be filled up with rows of nothing until the memory is."""
+    streams = [Stream("upper", RATE, start_s=1e6), Stream("lower", RATE)]
+    stage = Alignment(streams)
+    rows = np.zeros((10, 3))
+    for role in ("upper", "lower"):
+        stage.push(ImuBlock(role, np.arange(10) / RATE, rows, rows))
+    with pytest.raises(SignalError, match="longest gap in one recording is 2 h"):
+        stage.finish()

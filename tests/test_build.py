@@ -20,7 +20,9 @@ DEBUG_BUILD = ".abi3." not in Path(str(filtering.__file__)).name
 
 def named_in_setup() -> set[str]:
     """Return every file of ext/ that setup.py names, its f-strings spelt out."""
-    constants = [node for node in ast.parse(SETUP).body if isinstance(node, ast.Assign) and node.targets[0].id.isupper()]
+    constants = [
+        node for node in ast.parse(SETUP).body if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
+    ]
     until = next(k for k, node in enumerate(constants) if node.targets[0].id == "MODULES")
     named: dict = {}
     exec(compile(ast.Module(constants[: until + 1], []), "setup.py", "exec"), {}, named)

@@ -13,11 +13,12 @@ import imuposture
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "imuposture"
-GROUND = ["_blocks", "_errors", "_ext"]
+GROUND = ["_blocks", "_errors", "_ext", "_checks"]
 STAGES = [
     "acquisition",
     "alignment",
     "calibration",
+    "doubt",
     "filtering",
     "fusion",
     "heading",
@@ -25,7 +26,7 @@ STAGES = [
     "metrics",
     "output",
 ]
-WALK = ["pipeline", "processing", "__main__"]  # these know several stages
+WALK = ["pipeline", "pipeline_smoothed", "processing", "__main__"]  # these know several stages
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {
@@ -89,7 +90,7 @@ def test_imports_point_up_the_listing():
 
 def test_a_stage_uses_only_its_own_compiled_half():
     # Metrics are many and compiled by what they do, and fusion has two variants; those halves carry their own names.
-    halves = {"fusion": {"fusion", "smoothing"}, "metrics": {"movements", "tallies"}}
+    halves = {"fusion": {"fusion", "smoothing"}, "metrics": {"movements", "tallies"}, "_checks": {"checks"}}
     for file in PYTHON_FILES:
         names = imported(ast.parse(file.read_text(encoding="utf-8")))
         compiled = {name.split(".")[2] for name in names if name.startswith("imuposture._ext.")}

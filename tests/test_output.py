@@ -44,7 +44,8 @@ def posture(rows: int, *, start: int = 0, seed: int = 1) -> PostureBlock:
     quat = np.stack([np.cos(t), np.sin(t), 0 * t, 0 * t], axis=1)
     quat[gap] = np.nan
     quality = np.where(gap, Quality.GAP, Quality.REST).astype(np.uint8)
-    return PostureBlock(**{**angles, "time_s": t, "upper_q": quat, "lower_q": quat[:, ::-1], "quality": quality})
+    given = {"time_s": t, "upper_q": quat, "lower_q": quat[:, ::-1], "quality": quality}
+    return PostureBlock(**{**angles, **given, "heading_state": np.full(len(t), 2, np.uint8)})
 
 
 def metrics(at: float = 0.0) -> MetricBlock:

@@ -25,9 +25,11 @@ MODULES = sorted(
 )
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
 PUBLIC = [
+    "AcquisitionError",
     "CalibrationError",
     "Config",
     "ConfigError",
+    "DecodeError",
     "ImuPostureError",
     "Parameters",
     "Person",

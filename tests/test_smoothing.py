@@ -138,7 +138,14 @@ def test_lateness_is_taken_out(late):
     recording, truth = restless(60, lateness=late, bias_dps=(0, 0, 0))
     signals = recording.gyr, recording.acc
     aware, unaware = (
-        rms(inclination_error(smoothed_orientation(*signals, rate=recording.rate, parameters=replace(PROMPT, sensor_delay=told / recording.rate)), truth)[200:-200])
+        rms(
+            inclination_error(
+                smoothed_orientation(
+                    *signals, rate=recording.rate, parameters=replace(PROMPT, sensor_delay=told / recording.rate)
+                ),
+                truth,
+            )[200:-200]
+        )
         for told in (late, 1 - late if late != 0.5 else 0)
     )
     assert aware < 0.12

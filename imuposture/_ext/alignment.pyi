@@ -17,3 +17,16 @@ def unwrap(
     counts: NDArray[np.int64],
 ) -> None: ...
 def lay_grid(times: FloatArray, period: float, grid_state: FloatArray, grid: FloatArray) -> int: ...
+
+SEEN: int
+
+def find_faults(
+    acc: FloatArray,
+    gyr: FloatArray,
+    acc_scale: float,
+    gyr_scale: float,
+    saturated: int,
+    repeated: int,
+    seen: FloatArray,
+    flags: FlagArray,
+) -> None: ...

@@ -18,8 +18,11 @@ class PairFilter:
         lower_acc: FloatArray,
         upper_bias: FloatArray,
         lower_bias: FloatArray,
+        upper_rest: FlagArray,
+        lower_rest: FlagArray,
         magnetic: FloatArray,
         stance: FlagArray,
+        hidden: FloatArray,
         delta: FloatArray,
         sd: FloatArray,
         state: FlagArray,
@@ -27,6 +30,4 @@ class PairFilter:
     ) -> int: ...
 
 def smoothed(steps: FloatArray, results: FloatArray) -> None: ...
-def correct(
-    steps: FloatArray, results: FloatArray, step_rows: int, delta: FloatArray, sd: FloatArray
-) -> None: ...
+def correct(steps: FloatArray, results: FloatArray, step_rows: int, delta: FloatArray, sd: FloatArray) -> None: ...

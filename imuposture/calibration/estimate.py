@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from imuposture._blocks import ROLES, FloatArray, PairBlock, Role
+from imuposture._checks import number, pair_of
+from imuposture._errors import SignalError
 from imuposture.calibration.mounting import Calibration, Mounting, Window
 from imuposture.calibration.movements import FRAME_S, STANCE_S, Bend, Frames, Stance, bends, stance, stances
 from imuposture.calibration.vectors import about, angle, cross, dot, mean, median, spread, unit, within
@@ -18,6 +20,7 @@ from imuposture.calibration.verdicts import FEWEST_BENDS, judge, not_calibrated,
 
 __all__ = ["calibrate"]
 
+FASTEST_HZ = 20_000.0  # as in `imuposture.fusion`; beyond, a unit is wrong
 LOOK_AHEAD_S = 90.0  # forward bends are looked for this long after a stance, side bends this long after them
 PAUSE_S = 10.0  # bends further apart belong to different sets
 SHORTEST_PIECE_S = 1.0  # of a named neutral window that is in pieces
@@ -61,8 +64,16 @@ def calibrate(pair: PairBlock, rate_hz: float, windows: Mapping[str, Sequence[Wi
     -------
     Calibration
         Not usable, with a verdict that says what to do, where the movements do not carry it.
+
+    Raises
+    ------
+    SignalError
+        If the arrays do not fit each other, or the rate is not a positive number.
     """
-    frames = Frames.of(pair, rate_hz)
+    rate, pair = number(rate_hz), pair_of(pair)
+    if not 0 < rate <= FASTEST_HZ:
+        raise SignalError(f"rate must be more than 0 and at most {FASTEST_HZ:g} Hz, got {rate_hz!r}")
+    frames = Frames.of(pair, rate)
     if any(np.isnan(acc[:, 0]).all() for acc in (frames.upper_acc, frames.lower_acc)):
         return _nominal(frames, None, one_sensor())
     named = {name: tuple(spans) for name, spans in (windows or {}).items() if spans}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from imuposture._blocks import FloatArray, PairBlock, Quality, SensorRows
+from imuposture._checks import floats, pair_of
 from imuposture._errors import CalibrationError
 from imuposture._ext import calibration as _ext
 
@@ -35,6 +36,10 @@ class Mounting:
     gyro_bias: FloatArray
     quality: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, shape in (("axes", (3, 3)), ("gyro_bias", (3,))):
+            object.__setattr__(self, name, floats(name, getattr(self, name), shape))
+
     def apply(self, rows: SensorRows) -> SensorRows:
         """Turn the rows of the sensor into rows of its segment."""
         mag = None if rows.mag is None else self._turn(rows.mag)
@@ -46,8 +51,9 @@ class Mounting:
         return bias
 
     def _turn(self, vectors: FloatArray) -> FloatArray:
+        vectors = floats("rows", vectors, (None, 3))
         out = np.empty(vectors.shape)
-        _ext.rotate(np.ascontiguousarray(vectors), self.axes, out)
+        _ext.rotate(vectors, self.axes, out)
         return out
 
     def asdict(self) -> dict[str, Any]:
@@ -113,7 +119,14 @@ class Calibration:
     source: str | None = None
 
     def apply(self, pair: PairBlock) -> PairBlock:
-        """Turn both sensors' rows into rows of their segments; without a usable calibration they are marked so."""
+        """Turn both sensors' rows into rows of their segments; without a usable calibration they are marked so.
+
+        Raises
+        ------
+        SignalError
+            If the arrays do not fit each other.
+        """
+        pair = pair_of(pair)
         upper, lower = self.upper.apply(pair.upper), self.lower.apply(pair.lower)
         if not self.usable:
             for rows in (upper, lower):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from imuposture._blocks import FloatArray
+from imuposture._checks import floats
 from imuposture._errors import SignalError
 from imuposture._ext import fusion as _ext
 
@@ -26,7 +27,7 @@ def vectors(gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> tuple[Floa
             raise SignalError(f"{name} must be (n, 3) real numbers, got rows of different lengths") from error
         if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iuf":
             raise SignalError(f"{name} must be (n, 3) real numbers, got shape {array.shape} of {array.dtype}")
-        arrays[name] = np.ascontiguousarray(array, dtype=np.float64)
+        arrays[name] = floats(name, values if np.ma.isMaskedArray(values) else array, (None, 3))
     counts = [len(array) for array in arrays.values()]
     if len(set(counts)) > 1:
         raise SignalError(f"gyr, acc and mag must have the same number of rows, got {', '.join(map(str, counts))}")

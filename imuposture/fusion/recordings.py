@@ -15,6 +15,7 @@ from imuposture.fusion.parameters import Parameters
 
 __all__ = ["orientation"]
 
+NAMES = ("gyr", "acc", "mag")
 CHUNK = 2048  # rows before the next look at a list of recordings; results nobody asked for stay in the cache
 NO_FLAGS = np.zeros(CHUNK, np.uint8)
 
@@ -86,9 +87,14 @@ def orientation(
 def _orientations(gyr: Any, acc: Any, mag: Any, rate: float, parameters: str | Parameters) -> list[FloatArray]:
     """Keep the lanes full: the longest recording first, and where one ends the next one starts."""
     magnetic = mag is not None
-    if len(acc) != len(gyr) or (magnetic and len(mag) != len(gyr)):
-        raise SignalError(f"lists of recordings must be equally long, got {len(gyr)} of gyr and {len(acc)} of acc")
+    many = [gyr, acc, mag] if magnetic else [gyr, acc]
+    counts = [len(one) if isinstance(one, list | tuple) else None for one in many]
+    if set(counts) != {len(gyr)}:
+        given = ", ".join("none" if count is None else str(count) for count in counts)
+        raise SignalError(f"lists of recordings must be equally long, got {given} of {', '.join(NAMES[: len(many)])}")
     mags = mag if magnetic else [None] * len(gyr)
+    if magnetic and any(one is None for one in mag):
+        raise SignalError("mag must be given for every recording of the list, or for none; got None among others")
     tasks = [_Task(streams.Fusion(rate, parameters, magnetic), *arrays) for arrays in zip(gyr, acc, mags, strict=True)]
     scratch = [np.empty((CHUNK, 3)), *np.empty((2, CHUNK), np.bool_), np.empty((CHUNK, 4)), np.empty(CHUNK)]
     waiting = sorted((task for task in tasks if task.left), key=lambda task: task.left)

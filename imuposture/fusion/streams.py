@@ -4,13 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imuposture._blocks import FloatArray, OrientationBlock, Quality, SensorRows, noun
+from imuposture._checks import flags_of, number
 from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import fusion as _ext
 from imuposture.fusion.checks import refuse_nonsense, vectors
@@ -72,7 +72,7 @@ def isa_level() -> str:
 
 def _checked_rate(rate: float) -> float:
     low, high = RATE_LIMITS
-    if not isinstance(rate, Real) or not low <= rate <= high:
+    if not low <= number(rate) <= high:
         raise SignalError(
             f"rate must lie between {low:g} and {high:g} Hz, got {rate!r}; give samples a second, not seconds a sample"
         )
@@ -137,7 +137,10 @@ class Fusion:
 
     def _begun(self, rows: SensorRows) -> tuple[OrientationBlock, Stream]:
         """Make room for the results, and put together what the kernels have to know."""
-        count = len(rows.gyr)
+        try:
+            count = len(rows.gyr)
+        except TypeError:
+            raise SignalError(f"gyr must be (n, 3) real numbers, got {type(rows.gyr).__name__}") from None
         quat, bias, rest = _empty((count, 4)), _empty((count, 3)), _empty(count, _BOOL)
         if not self.magnetometer:
             plain = (self._state, rows.gyr, rows.acc, None, rows.flags, quat, bias, rest, None, None, None)
@@ -203,10 +206,7 @@ def _advance_tidied(tuning: _ext.Tuning, streams: list[Stream]) -> None:
 def _tidied(state: FloatArray, gyr: Any, acc: Any, mag: Any, flags: Any, *results: Any) -> Stream:
     """Bring rows into the form the kernels read, or say why that cannot be."""
     gyr, acc, mag = vectors(gyr, acc, mag)
-    flags = np.asarray(flags)
-    if flags.shape != (len(gyr),) or flags.dtype.kind not in "biu":
-        raise SignalError(f"flags must be ({len(gyr)},) integers, one a row, got {flags.shape} of {flags.dtype}")
-    flags = np.ascontiguousarray(flags, dtype=np.uint8)
+    flags = flags_of("flags", flags, len(gyr))
     valid = flags & Quality.GAP == 0
     refuse_nonsense({"gyr": gyr, "acc": acc}, valid, "mark rows without a measurement as Quality.GAP")
     return (state, gyr, acc, mag, flags, *results)

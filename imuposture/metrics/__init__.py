@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import cast
 
-from imuposture._blocks import Event, Figure, MetricBlock, PostureBlock
-from imuposture._errors import PluginError
+import numpy as np
+
+from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock
+from imuposture._checks import posture_of
+from imuposture._errors import PluginError, SignalError
 from imuposture.metrics._context import Metric, MetricContext, MetricFactory
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
@@ -20,6 +23,7 @@ from imuposture.metrics.repetitions import Repetitions
 
 __all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet"]
 
+LONGEST_STEP_S = 86_400.0
 GROUP = "imuposture.metrics"
 # The order of the figures in the tables. Named here too, so that they work from a source tree without metadata.
 BUILT_IN: dict[str, MetricFactory] = {
@@ -54,6 +58,7 @@ class MetricSet:
     """
 
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
+        self._last_s = -np.inf
         self._movements = Movements(context.rate_hz)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
@@ -73,9 +78,25 @@ class MetricSet:
         ------
         PluginError
             If a metric returns anything but a `MetricBlock`.
+        SignalError
+            If the columns do not fit each other, or time does not increase, or by more than a day.
         """
+        posture = posture_of(posture)
+        self._require_order(posture.time_s)
         moved = self._movements.push(posture)
         return _join([_checked(name, metric.push(posture, moved)) for name, metric in self._metrics.items()])
+
+    def _require_order(self, time_s: FloatArray) -> None:
+        """Windows are counted from row to row, also those that a jump leaves out."""
+        if not len(time_s):
+            return
+        before = time_s[0] - 1.0 if self._last_s == -np.inf else self._last_s
+        steps = np.diff(time_s, prepend=before)
+        if not 0 < steps.min() <= steps.max() <= LONGEST_STEP_S:
+            raise SignalError(
+                f"time_s must increase from row to row, by {LONGEST_STEP_S:g} s at most; sort or split it"
+            )
+        self._last_s = float(time_s[-1])
 
     def finish(self) -> MetricBlock:
         """Close what is still open and give the figures of the whole session.

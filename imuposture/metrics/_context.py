@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, get_args
 
 from imuposture._blocks import Event, MetricBlock, Plane, PostureBlock
+from imuposture._checks import number
 from imuposture._errors import ConfigError
 
 __all__ = ["PLANES", "SIDED_PLANES", "Metric", "MetricContext", "MetricFactory"]
@@ -85,8 +86,8 @@ class MetricContext:
 
 
 def _require(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} must lie between {low:g} and {high:g}, got {value:g}; correct the configuration")
+    if not low <= number(value) <= high:
+        raise ConfigError(f"{name} must lie between {low:g} and {high:g}, got {value!r}; correct the configuration")
 
 
 class Metric(Protocol):

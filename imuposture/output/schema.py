@@ -62,6 +62,8 @@ def _posture() -> tuple[Column, ...]:
     ]
     columns.append(Column("trunk_inclination_deg", _F64, "deg", "whole trunk against gravity; forward +"))
     columns.append(Column("quality", pa.uint8(), "1", "bits: what was wrong with the row", nullable=False))
+    states = "what the relative heading rests on: 0 unknown, 1 a stance, 2 holds, 3 bends or gait, 4 nothing of late"
+    columns.append(Column("heading_state", pa.uint8(), "1", states))
     return tuple(columns)
 
 

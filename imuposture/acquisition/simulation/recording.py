@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from imuposture._blocks import ROLES, Event, FloatArray, ImuBlock, Role, Side, Stream
+from imuposture._checks import number
 from imuposture._errors import ConfigError
 from imuposture.acquisition.simulation import _quaternions as quaternions
 from imuposture.acquisition.simulation import scripts, writing
@@ -72,8 +73,10 @@ def simulate(
     ConfigError
         If the script is unknown or empty, or a number makes no sense.
     """
-    if not 1.0 <= rate <= 10000.0:
-        raise ConfigError(f"rate must lie between 1 and 10000 Hz, got {rate:g}")
+    if not 1.0 <= number(rate) <= 10000.0:
+        raise ConfigError(f"rate must lie between 1 and 10000 Hz, got {rate!r}")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool | np.timedelta64) or seed < 0:
+        raise ConfigError(f"seed must be a whole number, 0 or more, got {seed!r}")
     if gyro not in ("mean", "instant"):
         raise ConfigError(f"gyro must be 'mean' or 'instant', got {gyro!r}")
     timeline = Timeline(person, np.random.default_rng([seed, 0]), tuple(injections))
@@ -82,7 +85,7 @@ def simulate(
     spine = Spine(person, timeline.tracks(), phases)
     models: dict[Role, SensorModel] = {"upper": upper, "lower": lower}
     worn = {role: WornSensor(role, models[role], spine, (seed, 3 + i), duration) for i, role in enumerate(ROLES)}
-    return Simulation(spine, worn, timeline, duration, rate, mirror=mirror, instant=gyro == "instant")
+    return Simulation(spine, worn, timeline, duration, number(rate), mirror=mirror, instant=gyro == "instant")
 
 
 def _perform(
@@ -92,7 +95,7 @@ def _perform(
     if isinstance(script, str):
         actions, limit = scripts.play(script, rng, minutes)
     elif minutes is not None:
-        raise ConfigError(f"a list of actions has its own length; leave minutes={minutes:g} out")
+        raise ConfigError(f"a list of actions has its own length; leave minutes={minutes!r} out")
     else:
         actions, limit = iter(script), None
     for action in actions:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from imuposture._checks import number
 from imuposture._errors import ConfigError
 from imuposture.acquisition.simulation.actions import (
     Action,
@@ -41,12 +42,12 @@ def play(name: str, rng: Random, minutes: float | None) -> tuple[Iterator[Action
         raise ConfigError(f"no script called {name!r}; there are {', '.join(SCRIPTS)}, or give a list of actions")
     if name not in DEFAULT_MINUTES:
         if minutes is not None:
-            raise ConfigError(f"script {name!r} has its own length; leave minutes={minutes:g} out, or play mixed_work")
+            raise ConfigError(f"script {name!r} has its own length; leave minutes={minutes!r} out, or play mixed_work")
         return SCRIPTS[name](rng), None
-    minutes = DEFAULT_MINUTES[name] if minutes is None else minutes
-    if not 0.0 < minutes <= 10080.0:
-        raise ConfigError(f"minutes must lie above 0 and up to 10080 (a week), got {minutes:g}")
-    return SCRIPTS[name](rng), 60.0 * minutes
+    wanted = DEFAULT_MINUTES[name] if minutes is None else number(minutes)
+    if not 0.0 < wanted <= 10080.0:
+        raise ConfigError(f"minutes must lie above 0 and up to 10080 (a week), got {minutes!r}")
+    return SCRIPTS[name](rng), 60.0 * wanted
 
 
 def calibration() -> list[Action]:

@@ -1,0 +1,6 @@
+from typing import Any
+
+LIMIT: float
+
+def fit(rows: int, kinds: bytes, arrays: tuple[Any, ...]) -> bool: ...
+def sound(arrays: tuple[Any, ...]) -> bool: ...
