@@ -150,8 +150,8 @@ def lay_grid(const double[::1] times, double period, double[::1] grid_state, dou
 
 
 def find_faults(
-    const double[:, :] acc,
-    const double[:, :] gyr,
+    const double[:, ::1] acc,
+    const double[:, ::1] gyr,
     double acc_scale,
     double gyr_scale,
     unsigned char saturated,
@@ -166,31 +166,90 @@ def find_faults(
     last bit, while other channels move on; from then on that value is an end of the range, until a larger one comes. A
     sample is repeated if all six channels are, in a turn, and those before it were not alike. seen (SEEN,): state.
     """
-    cdef Py_ssize_t row
-    cdef int k, same
-    cdef double value, size
-    cdef bint clipped, turning
+    cdef Py_ssize_t row = 0, end
+    cdef double[6] scale = [acc_scale, acc_scale, acc_scale, gyr_scale, gyr_scale, gyr_scale]
+    cdef double[6] value
     with nogil:
-        for row in range(flags.shape[0]):
-            same = 0
-            clipped = turning = False
-            for k in range(6):
-                same += (acc[row, k] if k < 3 else gyr[row, k - 3]) == seen[k]
-            for k in range(6):
-                value = acc[row, k] if k < 3 else gyr[row, k - 3]
-                size = fabs(value)
-                clipped = clipped or size >= (acc_scale if k < 3 else gyr_scale)
-                turning = turning or (k >= 3 and size > TURNING)
-                if _is_end(value, QUIET_ACC if k < 3 else QUIET_GYR, same < 6, &seen[k]):
-                    clipped = True
-            if clipped:
-                flags[row] |= saturated
-            if same == 6 and turning and seen[DIFFERED] >= OFTEN:
-                flags[row] |= repeated
-            elif same > MOST_ALIKE:
-                seen[DIFFERED] = 0.0
-            else:
-                seen[DIFFERED] += 1.0
+        while row < flags.shape[0]:
+            end = _first_unlike(acc, gyr, row, scale, &seen[0])
+            _skip(acc, gyr, row, end, &seen[0])
+            if end < flags.shape[0]:
+                value = [acc[end, 0], acc[end, 1], acc[end, 2], gyr[end, 0], gyr[end, 1], gyr[end, 2]]
+                flags[end] |= _faults(value, scale, saturated, repeated, &seen[0])
+            row = end + 1
+
+
+cdef Py_ssize_t _first_unlike(
+    const double[:, ::1] acc, const double[:, ::1] gyr, Py_ssize_t row, const double *scale, const double *seen
+) noexcept nogil:
+    """Return the first row from ``row`` on in which a channel repeats its value, or comes near its range or largest.
+
+    Nearly all rows are before it, and say nothing about ranges or repetition; ``row`` itself is always looked at.
+    """
+    cdef double[6] most
+    cdef int k, plain
+    cdef const double *a
+    cdef const double *g
+    for k in range(6):
+        most[k] = min(scale[k], ALIKE * seen[LARGEST + k])
+    plain = 1
+    for k in range(3):
+        plain &= (acc[row, k] != seen[k]) & (gyr[row, k] != seen[3 + k])
+        plain &= (fabs(acc[row, k]) < most[k]) & (fabs(gyr[row, k]) < most[3 + k])
+    while plain:
+        row += 1
+        if row == acc.shape[0]:
+            break
+        a = &acc[row - 1, 0]
+        g = &gyr[row - 1, 0]
+        for k in range(3):
+            plain &= (a[3 + k] != a[k]) & (g[3 + k] != g[k])
+            plain &= (fabs(a[3 + k]) < most[k]) & (fabs(g[3 + k]) < most[3 + k])
+    return row
+
+
+cdef void _skip(
+    const double[:, ::1] acc, const double[:, ::1] gyr, Py_ssize_t row, Py_ssize_t end, double *seen
+) noexcept nogil:
+    """Note of the rows from ``row`` to ``end``, in which nothing happened, what later ones are compared with."""
+    cdef int k
+    cdef double last, before
+    if end == row:
+        return
+    for k in range(6):
+        last = acc[end - 1, k] if k < 3 else gyr[end - 1, k - 3]
+        before = seen[k]
+        if end > row + 1:
+            before = acc[end - 2, k] if k < 3 else gyr[end - 2, k - 3]
+        seen[STEP + k] = fabs(last - before)
+        seen[k] = last
+    seen[DIFFERED] += end - row
+
+
+cdef unsigned char _faults(
+    const double *value, const double *scale, unsigned char saturated, unsigned char repeated, double *seen
+) noexcept nogil:
+    """Look at a sample closely; return its marks."""
+    cdef int k, same = 0
+    cdef bint clipped = False, turning = False
+    cdef double size
+    cdef unsigned char found
+    for k in range(6):
+        same += value[k] == seen[k]
+    for k in range(6):
+        size = fabs(value[k])
+        clipped = clipped or size >= scale[k]
+        turning = turning or (k >= 3 and size > TURNING)
+        if _is_end(value[k], QUIET_ACC if k < 3 else QUIET_GYR, same < 6, &seen[k]):
+            clipped = True
+    found = saturated if clipped else 0
+    if same == 6 and turning and seen[DIFFERED] >= OFTEN:
+        found |= repeated
+    elif same > MOST_ALIKE:
+        seen[DIFFERED] = 0.0
+    else:
+        seen[DIFFERED] += 1.0
+    return found
 
 
 cdef inline bint _is_end(double value, double quiet, bint moving, double *seen) noexcept nogil:
