@@ -168,11 +168,12 @@ cdef inline void smooth(
             angle[p, row], sd[p, row], <Plane*>&state[p, 0], &window[1 + p, 0, 0], &window[4 + p, 0, 0], width, at
         )
     # Three sums side by side, since each waits for itself; weights are the same on both sides of the middle.
-    x[0], x[1], x[2] = weights[half] * a[half], weights[half] * b[half], weights[half] * c[half]
+    cdef double x0 = weights[half] * a[half], x1 = weights[half] * b[half], x2 = weights[half] * c[half]
     for k in range(half):
-        x[0] += weights[k] * (a[k] + a[width - 1 - k])
-        x[1] += weights[k] * (b[k] + b[width - 1 - k])
-        x[2] += weights[k] * (c[k] + c[width - 1 - k])
+        x0 += weights[k] * (a[k] + a[width - 1 - k])
+        x1 += weights[k] * (b[k] + b[width - 1 - k])
+        x2 += weights[k] * (c[k] + c[width - 1 - k])
+    x[0], x[1], x[2] = x0, x1, x2
     for p in range(3):
         if whole[p]:
             measure((&window[1 + p, 0, 0])[at + 1 + half] - x[p], settings, <Plane*>&state[p, 0])

@@ -111,7 +111,8 @@ cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) 
         _anchor(row, plane)
     step = fabs(x - plane.x)
     _since(row, step, step * settings.rate_hz, &plane.mark)
-    _since(row, step, step * settings.rate_hz, &plane.valley)
+    if plane.mode != REST:
+        _since(row, step, step * settings.rate_hz, &plane.valley)
     plane.x = x
     plane.t = row.t
     plane.slow += (x - plane.slow) * settings.slow_share
