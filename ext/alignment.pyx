@@ -171,7 +171,7 @@ def find_faults(
     cdef double[6] value
     with nogil:
         while row < flags.shape[0]:
-            end = _first_unlike(acc, gyr, row, scale, &seen[0])
+            end = _first_telling(acc, gyr, row, scale, &seen[0])
             _skip(acc, gyr, row, end, &seen[0])
             if end < flags.shape[0]:
                 value = [acc[end, 0], acc[end, 1], acc[end, 2], gyr[end, 0], gyr[end, 1], gyr[end, 2]]
@@ -179,50 +179,56 @@ def find_faults(
             row = end + 1
 
 
-cdef Py_ssize_t _first_unlike(
+cdef Py_ssize_t _first_telling(
     const double[:, ::1] acc, const double[:, ::1] gyr, Py_ssize_t row, const double *scale, const double *seen
 ) noexcept nogil:
-    """Return the first row from ``row`` on in which a channel repeats its value, or comes near its range or largest.
+    """Return the first row from ``row`` on that comes near a range or a largest value, or is much like the one before.
 
-    Nearly all rows are before it, and say nothing about ranges or repetition; ``row`` itself is always looked at.
+    Nearly all rows are before it: they tell nothing about ranges and repetition.
     """
     cdef double[6] most
-    cdef int k, plain
-    cdef const double *a
-    cdef const double *g
+    cdef int k
     for k in range(6):
         most[k] = min(scale[k], ALIKE * seen[LARGEST + k])
-    plain = 1
-    for k in range(3):
-        plain &= (acc[row, k] != seen[k]) & (gyr[row, k] != seen[3 + k])
-        plain &= (fabs(acc[row, k]) < most[k]) & (fabs(gyr[row, k]) < most[3 + k])
-    while plain:
-        row += 1
-        if row == acc.shape[0]:
+    if not _tells_nothing(&acc[row, 0], &gyr[row, 0], seen, seen + 3, most):
+        return row
+    row += 1
+    while row < acc.shape[0]:
+        if not _tells_nothing(&acc[row, 0], &gyr[row, 0], &acc[row - 1, 0], &gyr[row - 1, 0], most):
             break
-        a = &acc[row - 1, 0]
-        g = &gyr[row - 1, 0]
-        for k in range(3):
-            plain &= (a[3 + k] != a[k]) & (g[3 + k] != g[k])
-            plain &= (fabs(a[3 + k]) < most[k]) & (fabs(g[3 + k]) < most[3 + k])
+        row += 1
     return row
+
+
+cdef inline bint _tells_nothing(
+    const double *acc, const double *gyr, const double *acc_before, const double *gyr_before, const double *most
+) noexcept nogil:
+    cdef int k, same = 0, within = 1
+    for k in range(3):
+        same += (acc[k] == acc_before[k]) + (gyr[k] == gyr_before[k])
+        within &= (fabs(acc[k]) < most[k]) & (fabs(gyr[k]) < most[3 + k])
+    return within & (same <= MOST_ALIKE)
 
 
 cdef void _skip(
     const double[:, ::1] acc, const double[:, ::1] gyr, Py_ssize_t row, Py_ssize_t end, double *seen
 ) noexcept nogil:
-    """Note of the rows from ``row`` to ``end``, in which nothing happened, what later ones are compared with."""
+    """Note of the rows from ``row`` to ``end``, which tell nothing, what later ones are compared with."""
     cdef int k
-    cdef double last, before
+    cdef Py_ssize_t moved
+    cdef const double *x
     if end == row:
         return
     for k in range(6):
-        last = acc[end - 1, k] if k < 3 else gyr[end - 1, k - 3]
-        before = seen[k]
-        if end > row + 1:
-            before = acc[end - 2, k] if k < 3 else gyr[end - 2, k - 3]
-        seen[STEP + k] = fabs(last - before)
-        seen[k] = last
+        x = &acc[0, k] if k < 3 else &gyr[0, k - 3]
+        moved = end - 1
+        while moved > row and x[3 * moved] == x[3 * (moved - 1)]:
+            moved -= 1
+        if moved > row:
+            seen[STEP + k] = fabs(x[3 * moved] - x[3 * (moved - 1)])
+        elif x[3 * row] != seen[k]:
+            seen[STEP + k] = fabs(x[3 * row] - seen[k])
+        seen[k] = x[3 * (end - 1)]
     seen[DIFFERED] += end - row
 
 
