@@ -15,7 +15,7 @@ MANIFEST = {
     "sensors": [{"role": "upper", "driver": "fake"}, {"role": "lower", "driver": "fake"}],
 }
 RATE_HZ = 200.0
-PAYLOAD = struct.Struct("<I6f16x")
+PAYLOAD = struct.Struct("<I6fI12x")
 
 
 def entry(number: int) -> Entry:
@@ -28,7 +28,7 @@ def entry(number: int) -> Entry:
         return Entry(arrival_ns, "command", None, 0, 0, b'{"command": "mark"}')
     count = number // 2
     values = (0.1, 9.7, 0.3, *(np.float32(np.sin(0.01 * count + k)) for k in range(3)))
-    return Entry(arrival_ns, "notification", role, 1, number % 3, PAYLOAD.pack(count, *values))
+    return Entry(arrival_ns, "notification", role, 1, number % 3, PAYLOAD.pack(count, *values, number))
 
 
 def entries(count: int) -> list[Entry]:
@@ -64,7 +64,7 @@ class Walk:
             )
         if entry.kind != "notification":
             return Rows([], posture([]), MetricBlock())
-        count, *values = PAYLOAD.unpack(entry.payload)
+        count, *values, _ = PAYLOAD.unpack(entry.payload)
         time_s = np.array([count / RATE_HZ])
         quat = np.array([[1.0, 0.0, 0.0, 0.0]]) if entry.role == "upper" else None
         block = ImuBlock(entry.role, time_s, np.array([values[:3]]), np.array([values[3:]]), quat=quat)

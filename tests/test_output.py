@@ -149,7 +149,7 @@ def test_memory_holds_what_the_folder_holds(tmp_path):
     assert kept.status == "memory"
 
 
-@pytest.mark.parametrize("table", TABLES.keys() - {"notifications"})  # which only a closed recording has
+@pytest.mark.parametrize("table", sorted(TABLES.keys() - {"notifications"}))  # which only a closed recording has
 def test_every_number_has_a_unit_and_a_meaning(tmp_path, table):
     result = write(tmp_path / "walk", samples=True)
     for field in pq.read_schema(result.path / f"{table}.parquet"):

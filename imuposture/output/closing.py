@@ -18,7 +18,7 @@ from imuposture._errors import SessionError
 from imuposture.output import manifest as _manifest
 from imuposture.output.files import Samples, TableFiles
 from imuposture.output.journal_reader import JOURNAL, LOG, Damage, read_rows
-from imuposture.output.journal_rows import trusted
+from imuposture.output.journal_rows import entry_of
 from imuposture.output.lock import LOCK, FolderLock
 from imuposture.output.parquet import sync
 from imuposture.output.result import Result
@@ -200,11 +200,8 @@ def _walked(folder: Path, walk: Walk, files: TableFiles, on_damage: Callable[[Da
     """Send every entry through the walk; return how many there were."""
     entries = 0
     for row in read_rows(folder, on_damage):
-        entry = trusted(row)
-        if entry is None:
-            continue
         files.note(row)
-        _write(files, walk.push(entry))
+        _write(files, walk.push(entry_of(row)))
         entries += 1
     _write(files, walk.finish())
     return entries

@@ -12,6 +12,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from imuposture._blocks import Entry
 from imuposture._errors import SessionError
 from imuposture.output import manifest as _manifest
 from imuposture.output.journal_pages import PAGE
-from imuposture.output.journal_reader import JOURNAL
+from imuposture.output.journal_reader import JOURNAL, LOG
 from imuposture.output.journal_rows import Mark, Row, crc_of_mark, row_of
 from imuposture.output.lock import LOCK, FolderLock
 from imuposture.output.parquet import sync
@@ -78,7 +79,8 @@ class Journal:
     ) -> None:
         self.folder = Path(os.path.abspath(folder))
         self._interval_s, self._told = interval_s, on_acknowledged
-        self._waiting = deque[Row]()
+        self._waiting = deque[Row]()  # appended to by one thread, taken from by the other
+        self._batch: list[Row] = []  # taken, and not yet on the disk
         self._taken = self._written = 0  # bytes; each counted by one thread only, so that `append` needs no lock
         self._appended = self._acknowledged = self._refused = 0
         self._changed, self._hurry, self._ending, self._closed = threading.Condition(), threading.Event(), False, False
@@ -132,8 +134,8 @@ class Journal:
         if self._taken - self._written > MOST_WAITING:
             self._refused += 1
             raise SessionError(
-                f"the disk of {self.folder} does not answer: {len(self._waiting)} entries wait, no more are taken "
-                f"({self._refused} refused so far); is it asleep, full or disconnected?"
+                f"the disk of {self.folder} does not answer: {self._appended - self._acknowledged} entries wait, "
+                f"{self._refused} more were refused; is it asleep, full or disconnected?"
             )
         row = row_of(self._appended, entry)
         self._taken += len(row.payload) + _ROW_BYTES
@@ -201,9 +203,7 @@ class Journal:
         try:
             if self._error is not None and _is_full(self._error.__cause__):
                 self._try_again()
-            if self._error is None:
-                _mark(self._database, Mark.CLOSED, self._acknowledged)
-            self._database.close()
+            _merge(self._database, self.folder, self._acknowledged)
         except (OSError, sqlite3.Error) as error:
             raise self._failure(error) from error
         finally:
@@ -228,9 +228,12 @@ class Journal:
         """Write what has gathered, again and again (the journal's thread)."""
         try:
             while not self._ending:
-                self._hurry.wait(self._interval_s)
-                self._hurry.clear()
+                due = (
+                    time.monotonic() + self._interval_s
+                )  # from begin to begin, as a slow disk makes entries wait enough
                 self._commit()
+                self._hurry.wait(max(0.0, due - time.monotonic()))
+                self._hurry.clear()
             self._commit()
         except Exception as error:  # anything: it must reach whoever appends
             with self._changed:
@@ -240,7 +243,8 @@ class Journal:
 
     def _commit(self) -> None:
         """Bring all that waits to the disk in one transaction."""
-        rows = list(itertools.islice(self._waiting, len(self._waiting)))
+        self._batch += [self._waiting.popleft() for _ in range(len(self._waiting))]
+        rows = self._batch
         if not rows:
             return
         self._check_file()
@@ -251,11 +255,10 @@ class Journal:
                 places = ",".join(["(?,?,?,?,?,?,?,?)"] * len(some))
                 self._database.execute(f"INSERT INTO entries VALUES {places}", list(itertools.chain(*some)))
             _mark(self._database, Mark.ACKNOWLEDGED, rows[-1].number + 1)
+        self._batch = []
         self._acknowledge(rows)
 
     def _acknowledge(self, rows: list[Row]) -> None:
-        for _ in rows:
-            self._waiting.popleft()
         self._written += sum(len(row.payload) + _ROW_BYTES for row in rows)
         with self._changed:
             self._acknowledged += len(rows)
@@ -338,6 +341,19 @@ def _created(path: Path) -> sqlite3.Connection:
     sync(path.parent)
     sync(path.parent.parent)
     return database
+
+
+def _merge(database: sqlite3.Connection, folder: Path, count: int) -> None:
+    """Close the journal, which merges its log into the file, and leave a mark that tells this from a lost log.
+
+    Where the disk is too full for the mark, there may be room once the log is gone.
+    """
+    with contextlib.closing(database), contextlib.suppress(sqlite3.Error):
+        _mark(database, Mark.CLOSED, count)
+        return
+    if not (folder / LOG).exists():
+        with contextlib.closing(sqlite3.connect(folder / JOURNAL, isolation_level=None)) as again:
+            _mark(again, Mark.CLOSED, count)
 
 
 def _mark(database: sqlite3.Connection, mark: Mark, count: int) -> None:

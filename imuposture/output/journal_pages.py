@@ -8,10 +8,11 @@ than what was hit, and nothing is opened, locked, repaired or executed on the wa
 Layout after https://www.sqlite.org/fileformat2.html: section 1.6 (leaf pages), 2.1 (records), 4 (write-ahead log).
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from imuposture.output.journal_rows import MOST_PAYLOAD, Mark, Row, crc_of_mark, trusted
+from imuposture.output.journal_rows import MOST_PAYLOAD, Mark, Row, crc_of_mark, is_whole
 
 __all__ = ["PAGE", "Pages"]
 
@@ -186,43 +187,42 @@ def _row(number: int, body: bytes) -> Row | None:
     if not isinstance(channel, int):
         return None
     row = Row(number, arrival_ns, kind, role, generation, channel, payload, crc32)
-    return row if trusted(row) is not None else None
+    return row if is_whole(row) else None
 
 
 def _values(body: bytes) -> list[Value]:
-    """Take a record apart.
-
-    Raises IndexError or ValueError where it is none of ours.
-    """
-    at, kinds = 1, []
-    end = body[0]  # below 128, as a record of ours has a header of at most 20 bytes
-    while at < end:
-        kind, at = _varint(body, at)
-        kinds.append(kind)
-    if len(kinds) > _ENTRY:
-        raise ValueError("more columns than any of our tables has")
-    values: list[Value] = []
-    at = end
-    for kind in kinds:
-        value, at = _value(body, at, kind)
-        values.append(value)
-    if at != len(body):
+    """Take a record apart; raises IndexError or ValueError where it is none of ours."""
+    length, parts = _plan(body[: body[0]])  # below 128, as a record of ours has a header of at most 20 bytes
+    if length != len(body):
         raise ValueError("its values do not fill it")
-    return values
+    return [
+        kind if begin < 0 else body[begin:end] if kind else int.from_bytes(body[begin:end], "big", signed=True)
+        for kind, begin, end in parts
+    ]
 
 
-def _value(body: bytes, at: int, kind: int) -> tuple[Value, int]:
-    if kind == 0:
-        return None, at
-    if kind in _WHOLE:
-        end = at + _WHOLE[kind]
-        return int.from_bytes(body[at:end], "big", signed=True), end
-    if kind in {8, 9}:
-        return kind - 8, at
-    if kind >= 12 and kind % 2 == 0:
-        end = at + (kind - 12) // 2
-        return body[at:end], end
-    raise ValueError("a type that none of our columns has")
+@functools.lru_cache(4096)  # records of one length of payload share a few headers
+def _plan(header: bytes) -> tuple[int, list[tuple[int | None, int, int]]]:
+    """Return how long a record with this header is, and its values: 1 for bytes, 0 for a whole number, their place.
+
+    A place below 0 means that the header itself holds the value.
+    """
+    at, end, parts = 1, len(header), list[tuple[int | None, int, int]]()
+    while at < len(header):
+        kind, at = _varint(header, at)
+        if kind == 0:
+            parts.append((None, -1, -1))
+        elif kind in {8, 9}:
+            parts.append((kind - 8, -1, -1))
+        elif kind in _WHOLE or (kind >= 12 and kind % 2 == 0):
+            length = _WHOLE.get(kind) or (kind - 12) // 2
+            parts.append((int(kind >= 12), end, end + length))
+            end += length
+        else:
+            raise ValueError("a type that none of our columns has")
+    if len(parts) > _ENTRY:
+        raise ValueError("more columns than any of our tables has")
+    return end, parts
 
 
 def _varint(page: bytes, at: int) -> tuple[int, int]:

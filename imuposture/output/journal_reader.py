@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from imuposture._blocks import Entry
 from imuposture._errors import SessionError
 from imuposture.output.journal_pages import Pages
-from imuposture.output.journal_rows import Mark, Row, trusted
+from imuposture.output.journal_rows import Mark, Row, entry_of
 from imuposture.output.manifest import CLOSED, load
 from imuposture.output.notifications import NOTIFICATIONS, rows_of
 
@@ -72,9 +72,7 @@ def read_entries(folder: str | os.PathLike[str], on_damage: OnDamage | None = No
         If there is no journal, it cannot be read, or entries are lost and ``on_damage`` is not given.
     """
     for row in read_rows(Path(folder), on_damage):
-        entry = trusted(row)
-        if entry is not None:  # as it always is: nothing else is read
-            yield entry
+        yield entry_of(row)
 
 
 def read_rows(folder: Path, on_damage: OnDamage | None = None) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from imuposture._blocks import Entry, EntryKind, Role
 from imuposture._errors import SessionError
 
-__all__ = ["KINDS", "MOST_PAYLOAD", "SIDES", "Mark", "Row", "crc_of_mark", "row_of", "trusted"]
+__all__ = ["KINDS", "MOST_PAYLOAD", "SIDES", "Mark", "Row", "crc_of_mark", "entry_of", "is_whole", "row_of"]
 
 KINDS: tuple[EntryKind, ...] = ("notification", "read", "link", "command")  # a kind is stored as its place here
 SIDES: tuple[Role | None, ...] = (None, "upper", "lower")  # likewise a role
@@ -52,16 +52,21 @@ def row_of(number: int, entry: Entry) -> Row:
     return Row(number, arrival_ns, *codes, generation, channel, payload, zlib.crc32(payload, zlib.crc32(fields)))
 
 
-def trusted(row: Row) -> Entry | None:
-    """Return the entry that a row keeps; None if its CRC-32 says that it is not the row that was written."""
+def is_whole(row: Row) -> bool:
+    """Tell whether a row is one that was written: its CRC-32 fits, and its kind and role are known."""
     try:
         fields = _FIELDS.pack(*row[:6])
     except struct.error:
-        return None
-    whole = row.crc32 == zlib.crc32(row.payload, zlib.crc32(fields)) and len(row.payload) <= MOST_PAYLOAD
-    if not whole or row.number < 0 or row.kind >= len(KINDS) or row.role >= len(SIDES):
-        return None
-    return Entry(row.arrival_ns, KINDS[row.kind], SIDES[row.role], row.generation, row.channel, row.payload)
+        return False
+    if row.crc32 != zlib.crc32(row.payload, zlib.crc32(fields)):
+        return False
+    return row.number >= 0 and row.kind < len(KINDS) and row.role < len(SIDES) and len(row.payload) <= MOST_PAYLOAD
+
+
+def entry_of(row: Row) -> Entry:
+    """Return the entry that a whole row keeps."""
+    _, arrival_ns, kind, role, generation, channel, payload, _ = row
+    return Entry(arrival_ns, KINDS[kind], SIDES[role], generation, channel, payload)
 
 
 class Mark(enum.IntEnum):

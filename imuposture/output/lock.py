@@ -12,7 +12,7 @@ from typing import Self
 
 from imuposture._errors import SessionError
 
-__all__ = ["LOCK", "FolderLock", "holder"]
+__all__ = ["LOCK", "FolderLock"]
 
 LOCK = ".lock"
 _FAR = 1 << 20  # byte that Windows locks: beyond the text, which others must be able to read
@@ -64,22 +64,6 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def holder(folder: Path) -> str | None:
-    """Name the process that is at work in a folder ("process 4711"); None if there is none."""
-    path = folder / LOCK
-    try:
-        handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        return None
-    try:
-        _lock(handle)
-    except OSError:
-        return _named(path)
-    finally:
-        os.close(handle)
-    return None
 
 
 def _held(path: Path) -> int:

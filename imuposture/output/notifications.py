@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pyarrow import compute
 
 from imuposture._errors import SessionError
-from imuposture.output.journal_rows import KINDS, MOST_PAYLOAD, SIDES, Row, trusted
+from imuposture.output.journal_rows import KINDS, MOST_PAYLOAD, SIDES, Row, is_whole
 from imuposture.output.parquet import DAMAGE, check_seal, damaged
 from imuposture.output.schema import arrow_schema
 
@@ -76,7 +76,7 @@ def _rows(path: Path, batch: pa.RecordBatch) -> Iterator[Row]:
         raise damaged(path, f"a payload of {longest} bytes, where at most {MOST_PAYLOAD} are kept")
     for values in zip(*(column.to_pylist() for column in columns), strict=True):
         row = _row(values)
-        if row is None or trusted(row) is None:
+        if row is None or not is_whole(row):
             raise damaged(path, f"the row of entry {values[0]} is not the one that was written")
         yield row
 

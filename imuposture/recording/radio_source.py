@@ -76,6 +76,11 @@ class RadioSource:
         self._watch: asyncio.Task[None] | None = None
         self._entered = False
 
+    @property
+    def worlds(self) -> Mapping[str, Any]:
+        """The virtual worlds that the sensors are worn in, by name; they know the truth. None around real sensors."""
+        return getattr(self._airs, "worlds", {})
+
     async def open(self, queue: EntryQueue) -> None:
         """Find the sensors; one that is not there is taken for one of the other's kind, and sought on.
 

@@ -6,6 +6,7 @@ recording, the same steps follow: sensors are stopped, the queue is emptied, the
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,14 +21,14 @@ from imuposture.acquisition.ble import Clock, EntryQueue
 from imuposture.calibration import Calibration
 from imuposture.output import Journal, Result, close_session
 from imuposture.output.closing import Walk
-from imuposture.pipeline import Config, LiveSensor, Rows
+from imuposture.pipeline import Config, LivePipeline, LiveSensor, Rows
 from imuposture.pipeline.commands import Command, entry_of
 from imuposture.recording.outcome import Ending, Outcome, SensorTally
 from imuposture.recording.sources import Source
-from imuposture.recording.walks import CarefulWalk
 
 __all__ = ["EntrySink", "Recorder"]
 
+log = logging.getLogger(__name__)
 PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
 MISUNDERSTOOD = 0.05  # share of payloads; more is told
 AT_ONCE_S = 0.001  # of work before the radio's callbacks get their turn
@@ -71,7 +72,7 @@ class Recorder:
 
     Attributes
     ----------
-    walk : CarefulWalk or None
+    walk : LivePipeline or None
         Once the sensors are known.
     closing : bool
         A session is being made of the journal; that may take a while, and may be left to `imuposture recover`.
@@ -91,11 +92,11 @@ class Recorder:
         told: Callable[[Entry], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.walk: CarefulWalk | None = None
+        self.walk: LivePipeline | None = None
         self._source, self._config, self._calibration = source, config or Config(), calibration
         self._seconds, self._open_journal, self._close_session = seconds, journal, close
         self._folder, self._takers, self._told = folder, list(takers), told
-        self._fresh: Callable[[], CarefulWalk] | None = None
+        self._fresh: Callable[[], LivePipeline] | None = None
         self.closing = False
         self._clock = clock or Clock()
         self._queue = EntryQueue()
@@ -112,7 +113,13 @@ class Recorder:
         self._streaming: set[Role] = set()
         self._payloads: dict[Role, int] = {}
         self._rows = 0
+        self._broken = False
         self._notes: list[str] = []
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the time that was asked for runs: both sensors have sent samples, or one for long enough."""
+        return self._began_ns is not None
 
     async def run(self) -> Outcome:
         """Record until the time is up or somebody says stop.
@@ -185,7 +192,7 @@ class Recorder:
             task.result()
 
     def _begin(self, sensors: Mapping[Role, LiveSensor]) -> None:
-        self._fresh = lambda: CarefulWalk(sensors, self._config, self._calibration)
+        self._fresh = lambda: LivePipeline(sensors, self._config, self._calibration)
         self.walk = self._fresh()
         if self._folder is not None:
             self._journal = self._open_journal(self._folder, self._manifest())
@@ -252,8 +259,19 @@ class Recorder:
         self._count(entry)
         if entry.kind in ("link", "command"):
             self._tell(entry)
-        if self.walk is not None:
-            self._give(self.walk.push(entry))
+        if self.walk is not None and not self._broken:
+            self._walked(lambda walk: walk.push(entry))
+
+    def _walked(self, step: Callable[[LivePipeline], Rows]) -> None:
+        """Walk, and go on recording even if a mistake of ours ends the walk: what comes is kept."""
+        assert self.walk is not None
+        try:
+            self._give(step(self.walk))
+        except Exception as error:
+            log.exception("the walk broke off")
+            self._broken = True
+            words = f"{type(error).__name__}: {error}"
+            self._notes.append(f"the live rows broke off ({words}): a mistake of imuposture; all that came is kept")
 
     def _tell(self, entry: Entry) -> None:
         told = json.loads(entry.payload) if entry.kind == "link" else {}
@@ -301,9 +319,9 @@ class Recorder:
 
     def _closed(self, ending: Ending, tallies: Mapping[Role, SensorTally]) -> Outcome:
         """Close walk and journal, and say what is there now."""
-        if self.walk is not None:
-            self._give(self.walk.finish())
-            self._notes += [*self.walk.notes(), *self._misunderstood()]
+        if self.walk is not None and not self._broken:
+            self._walked(LivePipeline.finish)
+            self._notes += [*self.walk.faults, *self._misunderstood()]
         result = self._session(ending)
         began = self._last_ns if self._began_ns is None else self._began_ns
         return Outcome(
@@ -315,12 +333,12 @@ class Recorder:
             sensors=self._tallied(tallies),
             rows=self._rows,
             notes=tuple(self._notes),
-            broken=self.walk is not None and self.walk.broken is not None,
+            broken=self._broken,
         )
 
     def _misunderstood(self) -> list[str]:
         """Say so where most of what a sensor sent was not understood."""
-        if self.walk is None:
+        if self.walk is None or self._broken:
             return []
         links = self.walk.findings().get("links", {})
         return [
@@ -338,8 +356,8 @@ class Recorder:
             self._journal.close()
             found = {"recording": {"ending": ending, "overflowed": self._queue.lost}}
             return self._close_session(self._folder, self._fresh(), found)
-        except ImuPostureError as error:
-            self._notes.append(str(error))
+        except Exception as error:
+            self._notes.append(str(error) if isinstance(error, ImuPostureError) else f"closing failed: {error!r}")
         except KeyboardInterrupt:
             self._notes.append("closing was interrupted")
         finally:
@@ -347,7 +365,7 @@ class Recorder:
         return None
 
     def _tallied(self, tallies: Mapping[Role, SensorTally]) -> dict[Role, SensorTally]:
-        told = {} if self.walk is None else self.walk.walk.statuses()
+        told = {} if self.walk is None else self.walk.statuses()
         return {
             role: replace(
                 tally,

@@ -41,6 +41,11 @@ class SessionReader:
         if files[0].role is not None:
             raise RecordingError(f"{safe_text(folder)}: a session, not one sensor's file; give it as the input itself")
         manifest = _manifest(folder / MANIFEST)
+        if manifest.get("state") in {"beginning", "recording"}:
+            raise RecordingError(
+                f"{safe_text(folder)}: is being recorded, or its recorder died; in that case: "
+                f"imuposture recover {safe_text(folder)}"
+            )
         if (folder / SAMPLES).is_file():
             # Loads pyarrow.parquet, which no other session needs.
             from imuposture.acquisition.readers.session_samples import from_samples
