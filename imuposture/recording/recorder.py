@@ -321,7 +321,7 @@ class Recorder:
         return None
 
     def _tallied(self, tallies: Mapping[Role, SensorTally]) -> dict[Role, SensorTally]:
-        told = {} if self.walk is None else self.walk.walk.statuses()
+        told = {} if self.walk is None else self.walk.statuses()
         return {
             role: replace(
                 tally,
