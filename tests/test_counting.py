@@ -1,7 +1,8 @@
-"""Counting law on the air: sent = kept + lost over drops, losses, reorder, wraps and restarts; gaps as long as they were."""
+"""Counting law on the air: sent = kept + lost over drops, losses, reorder, wraps, restarts; gaps as they were."""
 
 import os
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_of_a_mere_count_arrivals_tell_what_drops_cost(seed):
     stream = Stream("upper", RATE / 1.015, tick_s=1.015 / RATE, clock="count")
     alignment, rows = Alignment([stream]), []
     arrivals = told.came.arrival_s
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         alignment.reconnected("upper")
         for k in range(start, end):
             ticks = SAMPLES * (k - start) + np.arange(SAMPLES, dtype=float)

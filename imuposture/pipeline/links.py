@@ -30,9 +30,13 @@ class Link:
         self._counts = {"payloads": 0, "rejected": 0, "stale": 0, "connections": 0, "losses": 0}
         self.statuses: dict[str, dict[str, object]] = {}
 
+    def is_new(self, entry: Entry) -> bool:
+        """Say whether an entry is the first of a connection."""
+        return entry.generation > self._generation
+
     def taken(self, entry: Entry, now: float) -> tuple[list[Event], list[ImuBlock]]:
         """Follow a link event, or decode a payload: return what happened, and the blocks that are complete."""
-        if entry.generation > self._generation:  # a new connection has a decoder of its own
+        if self.is_new(entry):  # a new connection has a decoder of its own
             self._generation = entry.generation
             self._decoder = self._sensor.driver.decoder(self._sensor.settings)
         if entry.kind == "link":

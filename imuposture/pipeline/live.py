@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from imuposture._blocks import ROLES, Entry, Event, MetricBlock, PairBlock, PostureBlock, Role
+from imuposture._blocks import ROLES, Entry, Event, ImuBlock, MetricBlock, PairBlock, PostureBlock, Role
 from imuposture._errors import ConfigError, DecodeError, SignalError
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
@@ -144,8 +144,7 @@ class LivePipeline:
             events = self._obey(entry, now)
             self._wait_for(self.alignment.advance(now))
             return events
-        link = None if entry.role is None else self._links.get(entry.role)
-        events, blocks = ([], []) if link is None else link.taken(entry, now)
+        events, blocks = self._received(entry, now)
         for block in blocks:
             try:
                 self._wait_for(self.alignment.push(block))
@@ -154,6 +153,15 @@ class LivePipeline:
         if not blocks:
             self._wait_for(self.alignment.advance(now))
         return events
+
+    def _received(self, entry: Entry, now: float) -> tuple[list[Event], list[ImuBlock]]:
+        """Return what a sensor's entry holds."""
+        if entry.role is None or entry.role not in self._links:
+            return [], []
+        link = self._links[entry.role]
+        if link.is_new(entry):
+            self.alignment.reconnected(entry.role)
+        return link.taken(entry, now)
 
     def _fault(self, told: str) -> None:
         self._n_faults += 1
