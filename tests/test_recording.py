@@ -372,3 +372,34 @@ def test_stream_raises_what_went_wrong():
 def test_uris_that_make_no_sense_are_refused(upper, lower, told):
     with pytest.raises(ConfigError, match=told):
         run(record_async(upper, lower))
+
+
+def test_a_file_plays_as_if_it_were_live():
+    file = next((Path(__file__).parents[1] / "recordings").glob("demo*.csv"), None)
+    assert file is not None
+
+    async def work() -> Outcome:
+        return await record_async(f"file:{file}", f"file:{file}", seconds=20.0, takers=[rows.append], clock=clock())
+
+    rows: list[Rows] = []
+    outcome = run(work())
+    assert outcome.ending == "time is up"
+    live = np.concatenate([one.posture.trunk_inclination_deg for one in rows])
+    assert len(live) > 19 * 60
+    assert np.isfinite(live).mean() > 0.99
+
+
+def test_a_file_that_ends_ends_the_recording(tmp_path):
+    lines = ["time_s," + ",".join(f"{r}_{s}_{a}" for r in ("upper", "lower") for s in ("acc", "gyr") for a in "xyz")]
+    lines += [f"{n / 50:.2f}," + ",".join(["0", "9.81", "0", "0", "0", "0"] * 2) for n in range(300)]
+    (tmp_path / "still.csv").write_text("\n".join(lines) + "\n")
+    uri = f"file:{tmp_path / 'still.csv'}"
+
+    async def work() -> Outcome:
+        return await record_async(uri, uri, tmp_path / "out", clock=clock())
+
+    outcome = run(work())
+    assert outcome.ending == "end of the source"
+    assert outcome.exit_code == 0
+    assert outcome.result is not None
+    assert len(outcome.result.posture) == pytest.approx(300, abs=2)

@@ -110,7 +110,6 @@ class Recorder:
         self._began_ns: int | None = None
         self._first_ns: int | None = None
         self._last_ns = 0
-        self._streaming: set[Role] = set()
         self._payloads: dict[Role, int] = {}
         self._rows = 0
         self._broken = False
