@@ -391,7 +391,7 @@ def test_a_file_plays_as_if_it_were_live():
 
 def test_a_file_that_ends_ends_the_recording(tmp_path):
     lines = ["time_s," + ",".join(f"{r}_{s}_{a}" for r in ("upper", "lower") for s in ("acc", "gyr") for a in "xyz")]
-    lines += [f"{n / 50:.2f}," + ",".join(["0", "9.81", "0", "0", "0", "0"] * 2) for n in range(300)]
+    lines += [f"{n / 50:.2f}," + ",".join(["0", "9.81", "0", f"0.00{n % 3}", "0", "0"] * 2) for n in range(300)]
     (tmp_path / "still.csv").write_text("\n".join(lines) + "\n")
     uri = f"file:{tmp_path / 'still.csv'}"
 
