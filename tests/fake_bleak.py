@@ -113,7 +113,7 @@ class FakeSensor:
             await asyncio.sleep(1.0 / rate_hz)
             if self.on and not self.silent:
                 self.notify(payload(self.sent), uuid)
-                self.sent += 1
+            self.sent += 1  # it measures on, and its clock runs, whoever listens
 
     silent: bool = False
 
