@@ -348,6 +348,22 @@ def test_stream_hands_out_rows_and_ends_when_nobody_wants_more():
     run(work())
 
 
+@pytest.mark.parametrize("threaded", [True, False])
+def test_a_stream_that_is_left_at_once_ends(threaded):
+    async def work() -> Live:
+        live = Live(upper="virtual:demo", lower="virtual:demo", threaded=threaded)
+        rows = live.__aiter__()
+        first = asyncio.ensure_future(rows.__anext__())
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        return live
+
+    live = asyncio.run(work())
+    assert live.outcome is not None
+    assert live.outcome.rows == 0
+
+
 def test_stream_raises_what_went_wrong():
     async def work() -> None:
         air = FakeAir()

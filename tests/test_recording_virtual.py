@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from imuposture.acquisition.virtual.wire import FORMATS
 from imuposture.pipeline import Rows
 from imuposture.recording import Outcome, Wishes, record_async, stream
 from imuposture.recording.radio_source import RadioSource
+
+SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
 
 
 class World:
@@ -102,7 +105,7 @@ sys.exit(outcome.exit_code)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 0), ("SIGHUP", 129)])
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 0), ("SIGHUP", 129)][: 3 if SOAK else 1])
 def test_a_signal_closes_the_session(tmp_path, name, code):
     command = [sys.executable, "-c", TALE, str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:

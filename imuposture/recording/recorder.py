@@ -103,6 +103,7 @@ class Recorder:
         self._journal: EntrySink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Future[Ending] | None = None
+        self._stopped_early: Ending | None = None
         self._polite = True
         self._cut: dict[Role, str] = {}
         self._early: list[Command] = []
@@ -132,6 +133,8 @@ class Recorder:
         """
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
+        if self._stopped_early is not None:
+            self._stop.set_result(self._stopped_early)
         self._refuse_used_folder()
         try:
             await self._before_stop(self._source.open(self._queue))
@@ -153,10 +156,11 @@ class Recorder:
 
         To be called in the thread of the loop; from others, by its ``call_soon_threadsafe``.
         """
-        if self._stop is None or self._stop.done():
-            polite = False
-        self._polite = self._polite and polite
-        if self._stop is not None and not self._stop.done():
+        if self._stop is None:  # before it began
+            self._stopped_early = self._stopped_early or ending
+            return
+        self._polite = self._polite and polite and not self._stop.done()
+        if not self._stop.done():
             self._stop.set_result(ending)
         if not self._polite and self._closing is not None:
             self._closing.cancel()
