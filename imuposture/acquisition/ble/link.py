@@ -235,10 +235,11 @@ class Link:
                 async with asyncio.timeout(CHECK_S):
                     await self._disturbed.wait()
             now = self._clock.now_ns()
-            late = now - before > (CHECK_S + LATE_S) * 1e9
+            if now - before > (CHECK_S + LATE_S) * 1e9:
+                connection.last_ns = now  # what came meanwhile may still be on its way to us
             before = now
             allowed = silence_s if connection.payloads > answers else max(FIRST_SILENCE_S, silence_s)
-            if not late and now - connection.last_ns > allowed * 1e9 and not self._disturbed.is_set():
+            if now - connection.last_ns > allowed * 1e9 and not self._disturbed.is_set():
                 self._disturb(f"no data for {(now - connection.last_ns) * 1e-9:.1f} s", "stalled")
 
     def _disturb(self, reason: str, event: str = "down") -> None:
