@@ -348,6 +348,14 @@ def test_start_of_a_verity_sense():
     ]
 
 
+def test_no_battery_level_is_no_obstacle():
+    procedure, sensor, made = DRIVER.start(settings()), Sensor(), DRIVER.decoder(settings())
+    steps = [next(procedure), procedure.send(None), procedure.send(None), procedure.send(sensor.features)]
+    assert steps[-1] == Read(2)
+    steps, _ = play((step for step in [procedure.throw(AcquisitionError("no such characteristic"))]), made, sensor)
+    assert written(steps) == ["0301"]
+
+
 def test_start_of_an_h10():
     asked = settings(200.0, model="h10")
     steps, _ = run(asked, Sensor("0f05000000000000000000000000000000", rates=(25, 50, 100, 200)))
