@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from driver_fuzz import hammer
+from driver_fuzz import COUNT, hammer
 from golden_vectors import vectors
 from played_sensor import play, written
 
@@ -324,5 +324,7 @@ def test_damaged_payloads(separate):
     joined += [bytes.fromhex("0163c800"), bytes.fromhex("0165c80032"), b"\x01\x64name"]
     later = struct.pack("<I", 200_000)
     apart = [data("acc", ACC), data("gyro", GYR), data("acc", later + ACC[4:]), data("gyro", later + GYR[4:])]
-    tally = hammer(decoder, [(one, 0) for one in (apart if separate else joined)], channels=1, fits=fits)
+    tally = hammer(
+        decoder, [(one, 0) for one in (apart if separate else joined)], channels=1, fits=fits, count=COUNT // 2
+    )
     assert tally.rows > 0
