@@ -101,11 +101,26 @@ def _warnings(profile: Profile) -> list[str]:
         found.append("no acceleration: nothing can be said about inclination")
     if profile.clock(0) is None:
         found.append("neither time stamp nor counter: a lost notification is a guess; add one if the firmware is yours")
+    found += [
+        f"axes of {name} are mirrored: right only if the sensor's own are left-handed" for name in _mirrored(profile)
+    ]
     if not profile.matches:
         found.append("no [match]: the sensor must be given with the profile's name")
     if profile.min_mtu > 23:
         found.append(f"needs an MTU of {profile.min_mtu}; a link that stays at 23 brings nothing")
     return found
+
+
+def _mirrored(profile: Profile) -> list[str]:
+    """Return the vectors whose axes are put into a left-handed order."""
+    every = [one for packet in profile.packets(0) for one in (*packet.fields, *packet.samples)]
+    return [one.name for one in every if one.name in {"acc", "gyr", "mag"} and _determinant(one.axes) < 0]
+
+
+def _determinant(axes: tuple[int, ...]) -> int:
+    x, y, z = axes
+    even = (abs(x), abs(y), abs(z)) in {(1, 2, 3), (2, 3, 1), (3, 1, 2)}
+    return (1 if even else -1) * (1 if x * y * z > 0 else -1)
 
 
 def _said(step: object) -> str:
