@@ -5,10 +5,26 @@ from pathlib import Path
 from imuposture.acquisition.drivers.declarative.driver import ProfileDriver, load_profile
 from imuposture.acquisition.drivers.declarative.matching import words
 from imuposture.acquisition.drivers.declarative.profile import Profile
+from imuposture.acquisition.drivers.declarative.tables import parsed
 from imuposture.acquisition.drivers.driver import Settings
 from imuposture.acquisition.drivers.procedures import Await, Procedure, Read, Subscribe, Unsubscribe, Wait, Write
 
-__all__ = ["describe_profile"]
+__all__ = ["describe_profile", "is_profile"]
+
+
+def is_profile(path: str | Path) -> bool:
+    """Tell whether a TOML file means to be a profile, and not the settings of a recording.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is not TOML.
+    """
+    return bool({"profile", "stream"} & set(parsed(Path(path))))
 
 
 def describe_profile(path: str | Path) -> dict[str, object]:
