@@ -452,6 +452,38 @@ def test_lines_come_back_wherever_the_radio_cuts(tmp_path_factory, values, place
     assert dropped(told) == len("23,4" + end)  # nobody can tell whether the first line is whole
 
 
+PIECES = [
+    *(b"\x55", b"\x61", b"\x55\x61", b"\x55\x61" + bytes(12), b"\x55\x61" + b"\x55" * 12, b"\n", b"\r\n", b"7" * 90),
+    *(
+        b"1,2,3,4,5,6,7",
+        b"1,2,3,4,5,6,7\n",
+        b"0.5,",
+        b"-",
+        b'{"a": [1, 2, 3], "gyr": [0, 0, 0], "t": 1}\n',
+        b"{",
+        b"}\n",
+    ),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=14), places=st.lists(st.integers(0, 999), max_size=30)
+)
+@pytest.mark.parametrize("body", [FRAMED, CONFIRMED, LINES, JSON], ids=["frames", "confirmed", "lines", "json"])
+def test_whatever_comes_it_does_not_matter_where_it_is_cut(tmp_path_factory, body, pieces, places):
+    if body not in DECODERS:
+        DECODERS[body] = driver_of(tmp_path_factory.mktemp("cut"), body)
+    stream = b"".join(pieces)[:512]
+    whole, parts = decoded(DECODERS[body], stream), decoded(DECODERS[body], *cuts(stream, places))
+    assert dropped(whole) == dropped(parts)
+    rows = [[message for message in told if isinstance(message, ImuBlock)] for told in (whole, parts)]
+    assert bool(rows[0]) == bool(rows[1])
+    if rows[0]:
+        for name in ("ticks", "acc", "gyr"):
+            np.testing.assert_array_equal(getattr(block_of(whole), name), getattr(block_of(parts), name))
+
+
 @pytest.mark.parametrize(
     "bad",
     [
