@@ -68,6 +68,15 @@ def test_mirrored_axes_are_told(tmp_path):
         assert any("mirrored" in warning for warning in describe_profile(path)["warnings"]) == told
 
 
+@pytest.mark.parametrize(("kind", "told"), [("u8", True), ("u16le", False)])
+def test_a_counter_of_few_bits_is_told(tmp_path, kind, told):
+    path = tmp_path / "short.toml"
+    fields = f'[{{ name = "c", type = "{kind}" }}, {{ name = "acc", type = "i16le", unit = "g" }}]'
+    body = f'[[stream]]\nchar = "ff01"\nfields = {fields}\ncounter = {{ field = "c" }}\n'
+    path.write_text(f'[profile]\nname = "short"\nrate_hz = 100\n{body}', encoding="utf-8")
+    assert any("begins again after 2.56 s" in warning for warning in describe_profile(path)["warnings"]) == told
+
+
 def test_the_example_of_the_docs_is_a_profile(tmp_path):
     text = (Path(__file__).parents[1] / "docs" / "add_a_sensor.md").read_text(encoding="utf-8")
     path = tmp_path / "example.toml"

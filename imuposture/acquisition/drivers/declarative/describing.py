@@ -11,6 +11,8 @@ from imuposture.acquisition.drivers.procedures import Await, Procedure, Read, Su
 
 __all__ = ["describe_profile", "is_profile"]
 
+SHORTEST_WRAP_S = 10.0  # a link that drops is back within a few seconds
+
 
 def is_profile(path: str | Path) -> bool:
     """Tell whether a TOML file means to be a profile, and not the settings of a recording.
@@ -66,7 +68,7 @@ def describe_profile(path: str | Path) -> dict[str, object]:
         "start": [_said(step) for step in _run(driver.start(settings))],
         "stop": [_said(step) for step in _run(driver.stop(settings))],
         "polls": [f"every {period:g} s: {_said(step)}" for period, steps in driver.polls(settings) for step in steps],
-        "warnings": _warnings(profile),
+        "warnings": _warnings(driver),
     }
 
 
@@ -107,8 +109,9 @@ def _pairing(profile: Profile) -> str:
     return "by the device's clock" if by_time else "by order of arrival"
 
 
-def _warnings(profile: Profile) -> list[str]:
+def _warnings(driver: ProfileDriver) -> list[str]:
     """Say what works, but badly."""
+    profile, stream = driver.profile, driver.stream(Settings("upper"))
     found = []
     names = {name for packet in profile.packets(0) for name in packet.vectors}
     if "gyr" not in names:
@@ -120,6 +123,9 @@ def _warnings(profile: Profile) -> list[str]:
     found += [
         f"axes of {name} are mirrored: right only if the sensor's own are left-handed" for name in _mirrored(profile)
     ]
+    wrap_s = None if stream.wrap_ticks is None else stream.wrap_ticks * stream.tick_s
+    if wrap_s is not None and wrap_s < SHORTEST_WRAP_S:
+        found.append(f"the clock begins again after {wrap_s:g} s: what a longer gap lost is a guess; send more bits")
     if not profile.matches:
         found.append("no [match]: the sensor must be given with the profile's name")
     if profile.min_mtu > 23:
