@@ -12,7 +12,7 @@ from imuposture._errors import ConfigError, SignalError
 from imuposture.alignment import Alignment, LinkClock
 
 SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
-PAIRS = 60 if SOAK else 8
+PAIRS = 60 if SOAK else 6
 GOALS_MS = {10.0: 2.5, 60.0: 2.0, 600.0: 0.5, 3600.0: 0.3}  # p95 of the misalignment of two sensors
 LONGEST = 3600.0 if SOAK else 60.0
 ALIGN = Link(100.0, 1, 0.0075)
@@ -33,14 +33,14 @@ def test_two_sensors_agree(name):
 
 
 def test_ten_minutes_bring_half_a_millisecond():
-    tracks = [both(ALIGN, 600.0, seed, [600.0]) for seed in range(3)]
+    tracks = [both(ALIGN, 600.0, seed, [600.0]) for seed in range(2)]
     assert max(abs(upper.error_s[0] - lower.error_s[0]) for upper, lower in tracks) <= 0.5e-3
 
 
 @pytest.mark.parametrize("name", LOCKED)
 def test_the_bound_of_a_locked_link_holds(name):
     """It covers the misalignment and each sensor's own error, and is never more than 1.25 g + 0.5 ms."""
-    instants = [10.0, 30.0, 60.0, *([300.0, 600.0, 1800.0, 3600.0] if SOAK else [120.0])]
+    instants = [10.0, 30.0, 60.0, *([300.0, 600.0, 1800.0, 3600.0] if SOAK else [])]
     tracks = [both(LOCKED[name], instants[-1], seed, instants) for seed in range(PAIRS)]
     apart = np.abs([upper.error_s - lower.error_s for upper, lower in tracks])
     bound = np.maximum(*([pair[side].bound_s for pair in tracks] for side in (0, 1)))
@@ -65,14 +65,14 @@ def test_a_stored_skew_helps_from_the_first_minute():
     """Two sensors whose skews are known to 3 ppm: what is left of the phase is all that is left."""
     errors: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(PAIRS):
-        for known in errors:
+        for known, found in errors.items():
             sides = []
             for side in (0, 1):
                 link = replace(ALIGN, warm_up=0.0)
                 came = packets(link, 31, 1000 * seed + side)
                 stored = 1 / (1 + came.skew) - 1 if known else None
                 sides.append(track(LinkClock(stored), came, [30.0]).error_s[0])
-            errors[known].append(abs(sides[0] - sides[1]))
+            found.append(abs(sides[0] - sides[1]))
     assert np.median(errors[True]) < np.median(errors[False])
 
 
@@ -163,24 +163,24 @@ def pair(seconds: float, seed: int = 0, link: Link = ALIGN) -> dict[str, Packets
 
 
 def test_rows_say_what_both_sensors_measured_at_one_instant():
-    rows = walk(Alignment(streams()), notifications(pair(60)))
+    rows = walk(Alignment(streams()), notifications(pair(20)))
     assert np.allclose(np.diff(rows["time_s"]), 0.01, rtol=0, atol=1e-9)
-    apart = np.abs(rows["upper"] - rows["lower"])[rows["time_s"] > 10]
+    apart = np.abs(rows["upper"] - rows["lower"])[rows["time_s"] > 8]
     assert np.nanmax(apart) < 2 * 2.5e-3  # the ramps rise by up to 2 a second
     assert np.isfinite(apart).mean() > 0.99
 
 
 def test_rows_come_with_a_packet_of_delay():
     alignment, late = Alignment(streams()), []
-    for block in notifications(pair(30)):
+    for block in notifications(pair(10)):
         late += list(block.arrival_s - alignment.push(block).time_s)
     assert np.percentile(late[300:], 95) < 0.010 + 0.0075 + 0.006  # period, interval, host
 
 
 def test_one_silent_sensor_leaves_the_other_running():
-    sides = pair(30)
+    sides = pair(12)
     lower = sides["lower"]
-    there = (lower.true_s < 10) | (lower.true_s > 20)
+    there = (lower.true_s < 5) | (lower.true_s > 9)
     sides["lower"] = Packets(
         *(part[there] for part in (lower.device_s, lower.arrival_s, lower.true_s, lower.number)), 0
     )
@@ -193,10 +193,10 @@ def test_one_silent_sensor_leaves_the_other_running():
             behind = max(behind, block.arrival_s - newest)
     found = joined([*rows, alignment.finish()])
     assert behind < 1.1
-    silent = (found["time_s"] > 10.2) & (found["time_s"] < 19.8)
+    silent = (found["time_s"] > 5.2) & (found["time_s"] < 8.8)
     assert np.isnan(found["lower"][silent]).all()
     assert np.isfinite(found["upper"][silent]).mean() > 0.97
-    assert np.isfinite(found["lower"][found["time_s"] > 20.2]).mean() > 0.97
+    assert np.isfinite(found["lower"][found["time_s"] > 9.2]).mean() > 0.97
     assert alignment.counts()["lower"].late == 0
 
 
@@ -211,7 +211,7 @@ def test_time_alone_brings_rows_when_both_are_silent():
 
 def test_the_same_entries_give_the_same_bits():
     """A replay, and one in which somebody asked for the time at every entry."""
-    given = notifications(pair(20))
+    given = notifications(pair(8))
     first, second = (walk(Alignment(streams()), given) for _ in range(2))
     alignment, rows = Alignment(streams()), []
     for block in given:
@@ -238,14 +238,14 @@ def test_hindsight_is_better():
     """Two passes over one recording: the first minute profits from the last."""
     worst = []
     for fitted in (False, True):
-        given = notifications(pair(120, 4))
+        given = notifications(pair(40, 4))
         fits = None
         if fitted:
             first = Alignment(streams(), fit=True)
             walk(first, given)
             fits = first.fits()
         rows = walk(Alignment(streams(), fits=fits), given)
-        early = (rows["time_s"] > 1) & (rows["time_s"] < 60)
+        early = (rows["time_s"] > 1) & (rows["time_s"] < 20)
         worst.append(np.nanpercentile(np.abs(rows["upper"][:, 0] - rows["lower"][:, 0])[early], 95))
     assert worst[1] < 0.7 * worst[0]
 

@@ -1,4 +1,4 @@
-"""Counting law on the air: sent = kept + lost over drops, losses, reorder, wraps and restarts; gaps as long as they were."""
+"""Counting law on the air: sent = kept + lost over drops, losses, wraps and restarts; gaps as long as they were."""
 
 import os
 from dataclasses import dataclass, replace
