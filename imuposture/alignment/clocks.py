@@ -34,6 +34,7 @@ BEND = 0.5e-6  # s/s by which the clock leaves its line over a quarter of an hou
 COUNT_BEND = 20e-6
 NOISE_S = 1e-3  # s, spread of the earliest packet of a window on top of the phase; host and radio
 SLEW = 0.05  # s/s at which the time line takes over what the estimate has learnt: never back, never in a leap
+COUNT_WINDOWS = 3
 STEP_S = 10e-3  # s; earliest packets further off than this and g: the clock stepped, or the host stood still
 HOST_S = 0.5e-3  # s, share of the host in the bound
 UNLOCKED_S = 2.5e-3  # g up to which the Kalman filter may be trusted
@@ -125,7 +126,7 @@ class LinkClock:
         widest = COUNT_LIMIT if counted else SKEW_LIMIT
         self._skew_sd = (0.3 * COUNT_LIMIT if counted else SKEW_SD) if skew is None else skew_sd
         self.limit = widest if skew is None else min(max(10 * STORED_SD, 3 * skew_sd), widest)
-        self._patience = 3 if counted else 20
+        self._patience = 4 if counted else 20
         self._counted = counted
         self._floor = floor_s
         self.packets = 0
@@ -231,6 +232,8 @@ class LinkClock:
     def bound_s(self) -> float:
         """Within which the estimate lies, s."""
         whole = 1.25 * self._lattice.g_s + HOST_S
+        if self._counted:
+            return 1.25 * (self._lattice.packet_s or self._lattice.g_s) + HOST_S
         if self.method == "hull":
             return min(whole, 2 * self._spread + HOST_S)  # twice: against another sensor's, likewise
         drifted = abs(self.skew) * (self._line[0] - self._began)
@@ -282,19 +285,20 @@ class LinkClock:
             self._suspects.clear()
         self._suspects.append((device, offset, excess))
         if len(self._suspects) >= (self._patience if excess > 0 else 2):
-            self._step(min(abs(suspect[2]) for suspect in self._suspects))
+            self._step()
 
-    def _step(self, size_s: float) -> None:
+    def _step(self) -> None:
         """Believe that the clock has stepped: a count of samples missed some; any other begins anew."""
         suspects, self._suspects = self._suspects, []
+        sizes = sorted(abs(suspect[2]) for suspect in suspects)
         packet = self._lattice.packet_s
-        if not self._counted or suspects[-1][2] < 0 or packet is None:
+        missed = 0.0
+        if not self._counted or packet is None:
             self.steps += 1
             self._begin(*suspects[0][:2])
             suspects = suspects[1:]
-            missed = 0.0
-        else:
-            missed = max(round(size_s / packet), 1) * packet
+        elif suspects[-1][2] > 0 and sizes[-1] - sizes[0] < STEP_S:  # a loss is a step; what grows is a rate
+            missed = round(sizes[len(sizes) // 2] / packet) * packet
             if self.misses is not None:
                 self.misses.append((suspects[0][0] - self.missed_s - WINDOW_S, missed))
             self.missed_s += missed
@@ -311,9 +315,10 @@ class LinkClock:
         self._corridor.add(device, offset, self._state[1])
         self._edge = min(self._edge + self.limit * (device - self._edge_at), offset)
         self._edge_at = device
-        if not self._lattice.known:
+        # A count runs at a rate of its own and slips too fast to be locked; its rate has to be learnt at once.
+        if not self._lattice.known and not (self._counted and self._windows >= COUNT_WINDOWS):
             return
-        if not self._lattice.locked and abs(self._state[0] - self._edge) <= 1.25 * g + HOST_S:
+        if self._counted or (not self._lattice.locked and abs(self._state[0] - self._edge) <= 1.25 * g + HOST_S):
             self.method, self._line = "kalman", (device, self._state[0], self._state[1])
             return
         low, high, skew = self._corridor.now(device, g)
