@@ -13,11 +13,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from recorded import MANIFEST, entries, entry, recorded
+from recorded import MANIFEST, Walk, entries, entry, recorded
 
 from imuposture._blocks import Entry
 from imuposture._errors import SessionError
-from imuposture.output import Damage, Journal, journal, journal_pages, read_entries
+from imuposture.output import Damage, Journal, journal, journal_pages, read_entries, recover
 from imuposture.output import manifest as manifest_file
 
 SOAK = "IMUPOSTURE_SOAK" in os.environ
@@ -107,11 +107,12 @@ def test_the_manifest_is_there_first_and_says_recording(tmp_path, monkeypatch):
         raise sqlite3.OperationalError("unable to open database file")
 
     monkeypatch.setattr(journal, "_created", refuse)
-    with pytest.raises(SessionError, match="unable to open"):
+    with pytest.raises(SessionError, match=r"cannot begin a recording in .*: unable to open"):
         Journal(tmp_path / "s", MANIFEST)
     monkeypatch.undo()
-    with Journal(tmp_path / "t", {**MANIFEST, "start": "2026-03-01T09:30:00+01:00"}):
-        there = manifest_file.load(tmp_path / "t")
+    assert os.listdir(tmp_path / "s") == []
+    with Journal(tmp_path / "s", {**MANIFEST, "start": "2026-03-01T09:30:00+01:00"}):
+        there = manifest_file.load(tmp_path / "s")
     assert there["state"] == "recording"
     assert there["start"] == "2026-03-01T09:30:00+01:00"
     assert there["placement"] == "lumbar"
@@ -296,6 +297,12 @@ def test_a_disk_that_is_really_full(small_disk, monkeypatch):
     kept = list(read_entries(small_disk / "s"))
     assert 1000 < acknowledged <= len(kept)
     assert kept == entries(len(kept))
+    with pytest.raises(SessionError, match=rf"cannot close {small_disk / 's'}.*No space left.*journal is kept"):
+        recover(small_disk / "s", lambda _: Walk())
+    assert list(read_entries(small_disk / "s")) == kept
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    assert recover(small_disk / "s", lambda _: Walk()).entries == len(kept)
+    assert list(read_entries(small_disk / "s")) == kept
 
 
 def test_a_folder_that_is_gone_is_noticed(tmp_path):
