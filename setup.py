@@ -41,8 +41,8 @@ ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED") and not DEBUG
 # the rows must have the same bits on every machine. Never -ffast-math (NaN marks gaps), never -march=native.
 GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-tree-slp-vectorize", "-fno-math-errno", "-fno-trapping-math"]
 # The step of a filter is one long chain of instructions: those that nobody waits for should stand where others wait.
-LONG_CHAINS = {"fusion", "smoothing"}
-SCHEDULING = [] if sys.platform == "win32" else ["-fschedule-insns", "-fsched-pressure"]
+LONG_CHAINS = set() if sys.platform == "win32" else {"fusion", "smoothing"}
+SCHEDULING = ["-fschedule-insns", "-fsched-pressure"]
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else GNU_FLAGS
 # A read beyond an array, or what C leaves undefined, ends the interpreter and says where (.ci/sanitize). Casts of NaN
 # and of huge numbers to integers are undefined too, but no part of "undefined".

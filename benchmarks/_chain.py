@@ -12,10 +12,10 @@ from imuposture._blocks import FloatArray, HeadingBlock, SensorRows
 from imuposture.fusion import Fusion, fuse
 from imuposture.kinematics import Kinematics, Spread
 from imuposture.metrics._tally import BIN, NO_SD, REACH, Tally
+from imuposture.pipeline import PIECE
 
 __all__ = ["chain", "our_chain", "their_chain"]
 
-PIECE = 4096  # rows walked at a time, as the pipeline does, so that what the stages pass on stays in the cache
 SPREAD = Spread(0.005, 0.05, 0.05, 0.007)
 BINS = 2 * round(REACH / BIN) + 1
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from imuposture.fusion import Parameters
 from imuposture.heading import HeadingSettings, _members
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 EXT = HERE.parent / "ext"
 BUDGETS = HERE / "instructions.toml"
 ROWS = 4096  # twice as many are counted too; instructions.c holds as many
@@ -38,13 +38,13 @@ HEADER = """# Instructions a sample of one sensor, or a row of a pair, counted b
 CALIBRATED = (0.1, 0.03, 1.0, 1.0)  # rad, rad, stances, and yes: they told the biases
 
 
-def flags() -> list[str]:
-    """Return the flags of the build that ships."""
+def flags(name: str = "GNU_FLAGS") -> list[str]:
+    """Return flags of the build that ships, by their name in setup.py."""
     for node in ast.parse((HERE.parent / "setup.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "GNU_FLAGS":
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             found: list[str] = ast.literal_eval(node.value)
             return found
-    raise SystemExit("setup.py has no GNU_FLAGS any more; say here where the flags are")
+    raise SystemExit(f"setup.py has no {name} any more; say here where the flags are")
 
 
 def compiler_name(cc: str) -> str:
@@ -68,9 +68,13 @@ def settings() -> str:
 def build(cc: str, folder: Path) -> Path:
     """Compile the kernels as setup.py does, with the program around them."""
     (folder / "settings_for_instructions.h").write_text(settings(), encoding="utf-8")
+    long_chains = sorted(EXT.glob("fusion_*.c"))
+    others = [HERE / "instructions.c", *sorted(EXT.glob("kinematics_*.c"))]
+    for sources, more in ((long_chains, flags("SCHEDULING")), (others, [])):
+        command = [cc, "-c", *flags(), *more, f"-I{EXT}", f"-I{folder}", *map(str, sources)]
+        subprocess.run(command, check=True, cwd=folder)
     program = folder / "instructions"
-    sources = [HERE / "instructions.c", *sorted(EXT.glob("fusion_*.c")), *sorted(EXT.glob("kinematics_*.c"))]
-    subprocess.run([cc, *flags(), f"-I{EXT}", f"-I{folder}", *map(str, sources), "-o", str(program), "-lm"], check=True)
+    subprocess.run([cc, *map(str, sorted(folder.glob("*.o"))), "-o", str(program), "-lm"], check=True)
     return program
 
 

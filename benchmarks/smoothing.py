@@ -1,7 +1,7 @@
-"""The smoother against the offline variant of vqf: accuracy on public data, and speed, paired in one process.
+"""The smoother against the offline variant of vqf: accuracy on public data; how fast it is, says ``speed.py``.
 
-Run ``python benchmarks/smoothing.py [--only broad,song,speed] [--rows N] [--rounds N]``; exit code 1 if a goal is
-missed. The public data are looked for in ``../shared/data`` beside the repository, and left out where absent.
+Run ``python benchmarks/smoothing.py [--only broad,song]``; exit code 1 if a goal is missed. The public data are looked
+for in ``../shared/data`` beside the repository, and left out where absent.
 
 The constants of the heading were chosen on every other trial of BROAD, marked *; the others validate them.
 """
@@ -12,8 +12,6 @@ from collections.abc import Callable
 import numpy as np
 from _public import DATA, Trial, trials
 from _scores import HingeScore, OrientationScore, hinge_score, orientation_score, rotation
-from _timing import paired, ratio
-from fusion_speed import RATE, keep_memory, recording
 from scipy.spatial.transform import Rotation
 from vqf import offlineVQF
 
@@ -22,7 +20,6 @@ from imuposture._blocks import FloatArray
 from imuposture.fusion import Parameters
 
 WORSE_BY = 0.3  # degrees that a trial may lose
-SPEED = 3.0
 DELAY = Parameters().sensor_delay  # s
 METHODS = ("ours", "no delay", "vqf offline", "the same, led")
 LEGEND = f"""\
@@ -99,43 +96,14 @@ def song() -> bool:
     return good
 
 
-def speed(rows: int, rounds: int) -> bool:
-    """Print the time of two sensors of one recording, against the offline variant of vqf twice."""
-    keep_memory()
-    recordings = [recording(rows, seed) for seed in range(2)]
-    good = True
-    for magnetic in (False, True):
-        columns = [list(arrays) for arrays in zip(*recordings, strict=True)][: 2 + magnetic]
-        pairs = paired(_ours(columns), _theirs(columns), rounds)
-        times = [min(one.cpu for one in side) * 1e9 / (2 * rows) for side in zip(*pairs, strict=True)]
-        gain = ratio(pairs, "cpu")
-        what = f"two sensors, {rows} rows, {9 if magnetic else 6}-axis"
-        print(f"{what}: {times[0]:.0f} against {times[1]:.0f} ns a sample, ratio {gain:.2f}, goal {SPEED:g}")
-        good &= gain >= SPEED
-    return good
-
-
-def _ours(columns: list[list[FloatArray]]) -> Callable[[], object]:
-    return lambda: ip.smoothed_orientation(*columns, rate=RATE)
-
-
-def _theirs(columns: list[list[FloatArray]]) -> Callable[[], object]:
-    none = [] if len(columns) == 3 else [None]
-    return lambda: [offlineVQF(*rows, *none, 1.0 / RATE) for rows in zip(*columns, strict=True)]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="broad,song,speed")
-    parser.add_argument("--rows", type=int, default=360_000, help="rows of a recording: an hour at 100 Hz")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="broad,song")
     options = parser.parse_args()
     parts: dict[str, Callable[[], bool]] = {"broad": broad, "song": song}
     good = True
     for name in options.only.split(","):
-        if name == "speed":
-            good &= speed(options.rows, options.rounds)
-        elif DATA.is_dir():
+        if DATA.is_dir():
             good &= parts[name]()
             print()
         else:

@@ -100,20 +100,17 @@ def live(count: int, bench: Bench) -> tuple[Pairs, int]:
     return live(bench.recordings(count), 10, bench.rounds), count * LIVE_ROWS
 
 
-def smoothed(bench: Bench) -> tuple[Pairs, int]:
-    ours = getattr(ip, "smoothed_orientation", None)
-    if ours is None:
-        raise LeftOutError("there is no imuposture.smoothed_orientation yet")
+def smoothed(magnetic: bool, bench: Bench) -> tuple[Pairs, int]:
     with peers("vqf"):
         from fusion_speed import RATE
         from vqf import offlineVQF
-    pair = bench.recordings(2)
-    gyr, acc = ([one[k] for one in pair] for k in (0, 1))
+    columns = [list(arrays) for arrays in zip(*bench.recordings(2), strict=True)][: 2 + magnetic]
+    none = [] if magnetic else [None]
 
     def theirs() -> object:
-        return [offlineVQF(g, a, None, 1 / RATE) for g, a in zip(gyr, acc, strict=True)]
+        return [offlineVQF(*rows, *none, 1 / RATE) for rows in zip(*columns, strict=True)]
 
-    return paired(lambda: ours(gyr, acc, rate=RATE), theirs, bench.rounds), 2 * STREAM_ROWS
+    return paired(lambda: ip.smoothed_orientation(*columns, rate=RATE), theirs, bench.rounds), 2 * STREAM_ROWS
 
 
 def arrays(bench: Bench) -> tuple[Pairs, int]:
@@ -143,7 +140,8 @@ CASES = (
     Case("two_sensors", "two sensors, vqf 6-axis", 3.4, 4.0, partial(streams, 2, False)),
     Case("eight_streams", "eight streams, vqf 6-axis", 6.5, 9.0, partial(streams, 8, False)),
     Case("eight_streams_9axis", "eight streams, vqf 9-axis", 6.0, None, partial(streams, 8, True)),
-    Case("smoothed", "two sensors smoothed, offlineVQF", 3.0, 8.0, smoothed),
+    Case("smoothed", "two sensors smoothed, offlineVQF", 3.0, 8.0, partial(smoothed, False)),
+    Case("smoothed_9axis", "the same, 9-axis", 3.0, 8.0, partial(smoothed, True)),
     Case("chain", "arrays to angles and histograms", 8.0, 10.0, arrays),
     Case("csv_1h", "CSV to session, 1 h", 1.8, 2.5, partial(files, 1.0, "csv", False)),
     Case("csv_1h_by_hand", "the same, rotations by hand", 1.0, None, partial(files, 1.0, "csv", True)),

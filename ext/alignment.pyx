@@ -150,8 +150,8 @@ def lay_grid(const double[::1] times, double period, double[::1] grid_state, dou
 
 
 def find_faults(
-    const double[:, :] acc,
-    const double[:, :] gyr,
+    const double[:, ::1] acc,
+    const double[:, ::1] gyr,
     double acc_scale,
     double gyr_scale,
     unsigned char saturated,
@@ -166,31 +166,96 @@ def find_faults(
     last bit, while other channels move on; from then on that value is an end of the range, until a larger one comes. A
     sample is repeated if all six channels are, in a turn, and those before it were not alike. seen (SEEN,): state.
     """
-    cdef Py_ssize_t row
-    cdef int k, same
-    cdef double value, size
-    cdef bint clipped, turning
+    cdef Py_ssize_t row = 0, end
+    cdef double[6] scale = [acc_scale, acc_scale, acc_scale, gyr_scale, gyr_scale, gyr_scale]
+    cdef double[6] value
     with nogil:
-        for row in range(flags.shape[0]):
-            same = 0
-            clipped = turning = False
-            for k in range(6):
-                same += (acc[row, k] if k < 3 else gyr[row, k - 3]) == seen[k]
-            for k in range(6):
-                value = acc[row, k] if k < 3 else gyr[row, k - 3]
-                size = fabs(value)
-                clipped = clipped or size >= (acc_scale if k < 3 else gyr_scale)
-                turning = turning or (k >= 3 and size > TURNING)
-                if _is_end(value, QUIET_ACC if k < 3 else QUIET_GYR, same < 6, &seen[k]):
-                    clipped = True
-            if clipped:
-                flags[row] |= saturated
-            if same == 6 and turning and seen[DIFFERED] >= OFTEN:
-                flags[row] |= repeated
-            elif same > MOST_ALIKE:
-                seen[DIFFERED] = 0.0
-            else:
-                seen[DIFFERED] += 1.0
+        while row < flags.shape[0]:
+            end = _first_telling(acc, gyr, row, scale, &seen[0])
+            _skip(acc, gyr, row, end, &seen[0])
+            if end < flags.shape[0]:
+                value = [acc[end, 0], acc[end, 1], acc[end, 2], gyr[end, 0], gyr[end, 1], gyr[end, 2]]
+                flags[end] |= _faults(value, scale, saturated, repeated, &seen[0])
+            row = end + 1
+
+
+cdef Py_ssize_t _first_telling(
+    const double[:, ::1] acc, const double[:, ::1] gyr, Py_ssize_t row, const double *scale, const double *seen
+) noexcept nogil:
+    """Return the first row from ``row`` on that comes near a range or a largest value, or is much like the one before.
+
+    Nearly all rows are before it: they tell nothing about ranges and repetition.
+    """
+    cdef double[6] most
+    cdef int k
+    for k in range(6):
+        most[k] = min(scale[k], ALIKE * seen[LARGEST + k])
+    if not _tells_nothing(&acc[row, 0], &gyr[row, 0], seen, seen + 3, most):
+        return row
+    row += 1
+    while row < acc.shape[0]:
+        if not _tells_nothing(&acc[row, 0], &gyr[row, 0], &acc[row - 1, 0], &gyr[row - 1, 0], most):
+            break
+        row += 1
+    return row
+
+
+cdef inline bint _tells_nothing(
+    const double *acc, const double *gyr, const double *acc_before, const double *gyr_before, const double *most
+) noexcept nogil:
+    cdef int k, same = 0, within = 1
+    for k in range(3):
+        same += (acc[k] == acc_before[k]) + (gyr[k] == gyr_before[k])
+        within &= (fabs(acc[k]) < most[k]) & (fabs(gyr[k]) < most[3 + k])
+    return within & (same <= MOST_ALIKE)
+
+
+cdef void _skip(
+    const double[:, ::1] acc, const double[:, ::1] gyr, Py_ssize_t row, Py_ssize_t end, double *seen
+) noexcept nogil:
+    """Note of the rows from ``row`` to ``end``, which tell nothing, what later ones are compared with."""
+    cdef int k
+    cdef Py_ssize_t moved
+    cdef const double *x
+    if end == row:
+        return
+    for k in range(6):
+        x = &acc[0, k] if k < 3 else &gyr[0, k - 3]
+        moved = end - 1
+        while moved > row and x[3 * moved] == x[3 * (moved - 1)]:
+            moved -= 1
+        if moved > row:
+            seen[STEP + k] = fabs(x[3 * moved] - x[3 * (moved - 1)])
+        elif x[3 * row] != seen[k]:
+            seen[STEP + k] = fabs(x[3 * row] - seen[k])
+        seen[k] = x[3 * (end - 1)]
+    seen[DIFFERED] += end - row
+
+
+cdef unsigned char _faults(
+    const double *value, const double *scale, unsigned char saturated, unsigned char repeated, double *seen
+) noexcept nogil:
+    """Look at a sample closely; return its marks."""
+    cdef int k, same = 0
+    cdef bint clipped = False, turning = False
+    cdef double size
+    cdef unsigned char found
+    for k in range(6):
+        same += value[k] == seen[k]
+    for k in range(6):
+        size = fabs(value[k])
+        clipped = clipped or size >= scale[k]
+        turning = turning or (k >= 3 and size > TURNING)
+        if _is_end(value[k], QUIET_ACC if k < 3 else QUIET_GYR, same < 6, &seen[k]):
+            clipped = True
+    found = saturated if clipped else 0
+    if same == 6 and turning and seen[DIFFERED] >= OFTEN:
+        found |= repeated
+    elif same > MOST_ALIKE:
+        seen[DIFFERED] = 0.0
+    else:
+        seen[DIFFERED] += 1.0
+    return found
 
 
 cdef inline bint _is_end(double value, double quiet, bint moving, double *seen) noexcept nogil:

@@ -4,11 +4,13 @@ In Python this would cost more than the rows of a live block. What is wrong, the
 """
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
-from libc.float cimport DBL_MAX
+from libc.math cimport fabs
 
-LIMIT = 1e9
+cdef enum:
+    BOUND = 1_000_000_000
 
-cdef double SPAN = DBL_MAX / (2.0 * LIMIT)
+LIMIT = float(BOUND)
+
 cdef char FLAGS = b"f", ZERO = b"0", OF_FLAGS = b"B", OF_NUMBERS = b"d"
 
 
@@ -29,7 +31,7 @@ def fit(Py_ssize_t rows, bytes kinds, tuple arrays):
 
 
 def sound(tuple arrays):
-    """Say whether all numbers in arrays that fit, float64, are finite and not far beyond LIMIT."""
+    """Say whether all numbers in arrays that fit, float64, are finite and within LIMIT."""
     cdef Py_buffer view
     cdef bint good = True
     for array in arrays:
@@ -56,16 +58,9 @@ cdef bint _fits(array, char kind, Py_ssize_t rows):
 
 
 cdef bint _is_sound(const double *x, Py_ssize_t count) noexcept nogil:
-    """Beyond twice the limit x * SPAN is infinite, and 0 * infinity is NaN, as 0 * NaN is; no sum waits for another."""
-    cdef double[4] total = [0.0, 0.0, 0.0, 0.0]
-    cdef double span = SPAN
-    cdef Py_ssize_t i = 0
-    cdef int k
-    while i + 4 <= count:
-        for k in range(4):
-            total[k] += x[i + k] * span * 0.0
-        i += 4
-    while i < count:
-        total[0] += x[i] * span * 0.0
-        i += 1
-    return total[0] + total[1] + total[2] + total[3] == 0.0
+    """A choice and no branch, so that the compiler takes several values at a time; NaN is within nothing."""
+    cdef double good = 1.0
+    cdef Py_ssize_t i
+    for i in range(count):
+        good = good if fabs(x[i]) <= BOUND else 0.0
+    return good == 1.0

@@ -65,7 +65,10 @@ enum { FUSION_STATE_DOUBLES = 76, FUSION_MAX_LANES = 8 };
 void fusion_begin(const FusionTuning *tuning, double *state);
 void fusion_restart(double *state);
 
-/* All values are finite and not far beyond the bound, which no sensor reaches in rad/s, m/s2 or uT; so no square
+/* The first row from `row` on that has one of these flags, or `rows`. */
+ptrdiff_t fusion_flagged(const unsigned char *flags, ptrdiff_t row, ptrdiff_t rows, unsigned char flag);
+
+/* All values are finite and within the bound, which no sensor reaches in rad/s, m/s2 or uT; so no square
  * overflows. */
 #define FUSION_BOUND 1e9
 int fusion_bounded(const double *x, ptrdiff_t count);

@@ -40,6 +40,7 @@ cdef extern from "fusion.h" nogil:
     enum: FUSION_LEVELS
     void fusion_tune(FusionTuning *tuning, const FusionParameters *parameters, double rate)
     double FUSION_BOUND
+    Py_ssize_t fusion_flagged(const unsigned char *flags, Py_ssize_t row, Py_ssize_t rows, unsigned char flag)
     bint fusion_bounded(const double *x, Py_ssize_t count)
     bint fusion_level_available(int level)
     FusionKernel fusion_kernel(int level, int streams, int *lanes)
@@ -181,7 +182,7 @@ cdef bint _is_sound(const FusionStream *stream) noexcept nogil:
     cdef Py_ssize_t row = 0
     cdef Py_ssize_t end
     while row < stream.rows:
-        end = _end_of_run(stream, row)
+        end = fusion_flagged(stream.flags, row, stream.rows, GAP)
         if not fusion_bounded(stream.gyr + 3 * row, 3 * (end - row)):
             return False
         if not fusion_bounded(stream.acc + 3 * row, 3 * (end - row)):
@@ -190,20 +191,15 @@ cdef bint _is_sound(const FusionStream *stream) noexcept nogil:
     return True
 
 
-cdef Py_ssize_t _end_of_run(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
-    """Return the first row from ``row`` on that is a gap, or the number of rows."""
-    while row < stream.rows and not stream.flags[row] & GAP:
-        row += 1
-    return row
-
-
 cdef Py_ssize_t _end_of_trust(const FusionStream *stream, Py_ssize_t row) noexcept nogil:
     """Return where the run from ``row`` on ends: at a gap, behind a row with a clipped gyroscope, or at the end."""
-    while row < stream.rows and not stream.flags[row] & GAP:
-        row += 1
-        if stream.flags[row - 1] & SATURATED and _is_clipped(stream, row - 1):
+    while True:
+        row = fusion_flagged(stream.flags, row, stream.rows, GAP | SATURATED)
+        if row == stream.rows or stream.flags[row] & GAP:
             return row
-    return row
+        row += 1
+        if _is_clipped(stream, row - 1):
+            return row
 
 
 cdef bint _is_clipped(const FusionStream *stream, Py_ssize_t row) noexcept nogil:

@@ -2,7 +2,6 @@
 #define LANES 1
 #include "fusion_run.h"
 
-#include <float.h>
 #include <string.h>
 
 const FusionKernel fusion_scalar = run;
@@ -28,17 +27,24 @@ void fusion_restart(double *state)
     memset((char *)state + kept, 0, sizeof(State) - kept);
 }
 
-/* Beyond twice the bound x * span is infinite, and 0 * infinity is NaN, as 0 * NaN is; four sums, because one would
- * have to wait for itself. */
+/* A choice and no branch, so that the compiler takes several values at a time; NaN is within nothing. */
 int fusion_bounded(const double *x, ptrdiff_t count)
 {
-    const double span = DBL_MAX / (2.0 * FUSION_BOUND);
-    double sum[4] = {0.0, 0.0, 0.0, 0.0};
-    ptrdiff_t i = 0;
-    for (; i + 4 <= count; i += 4)
-        for (int j = 0; j < 4; ++j)
-            sum[j] += x[i + j] * span * 0.0;
-    for (; i < count; ++i)
-        sum[0] += x[i] * span * 0.0;
-    return sum[0] + sum[1] + sum[2] + sum[3] == 0.0;
+    double good = 1.0;
+    for (ptrdiff_t i = 0; i < count; ++i)
+        good = fabs(x[i]) <= FUSION_BOUND ? good : 0.0;
+    return good == 1.0;
+}
+
+ptrdiff_t fusion_flagged(const unsigned char *flags, ptrdiff_t row, ptrdiff_t rows, unsigned char flag)
+{
+    uint64_t next, eight = 0x0101010101010101u * flag;
+    for (; row + 8 <= rows; row += 8) {
+        memcpy(&next, flags + row, sizeof next);
+        if (next & eight)
+            break;
+    }
+    while (row < rows && !(flags[row] & flag))
+        ++row;
+    return row;
 }

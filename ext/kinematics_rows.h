@@ -47,10 +47,10 @@ static inline double trunk(double upper, double lower) {
     return upper != upper ? lower : mean;
 }
 
-/* Rotation of the upper segment in the lower one, after a turn of the upper one about the vertical by delta. */
-static inline void relate(const double upper[4], const double lower[4], double delta, double r[9]) {
-    double sine, cosine, w = lower[0], x = lower[1], y = lower[2], z = lower[3];
-    spatial_sincos(0.5 * delta, &sine, &cosine);
+/* Rotation of the upper segment in the lower one, after a turn of the upper one about the vertical; of that the sine and
+ * cosine of half the angle. */
+static inline void relate(const double upper[4], const double lower[4], double sine, double cosine, double r[9]) {
+    double w = lower[0], x = lower[1], y = lower[2], z = lower[3];
     double a = cosine * upper[0] - sine * upper[3];
     double b = cosine * upper[1] - sine * upper[2];
     double c = cosine * upper[2] + sine * upper[1];
@@ -64,41 +64,57 @@ static inline void relate(const double upper[4], const double lower[4], double d
     spatial_matrix(relative, r);
 }
 
-/* First-order propagation to one Cardan angle: `rate` is what a small turn about each axis of the lower segment does
- * to it, the other vectors are the axes about which the parts err. */
+/* Variances of small turns, rad^2: about the vertical beyond what there is about any axis, about the upright axis of each
+ * segment, about any axis. */
+typedef struct {
+    double vertical, upper, lower, any;
+} Turns;
+
+/* First-order propagation to one Cardan angle: how it changes with a small turn about the vertical and the upright axes of
+ * the segments, and the square of the change with turns about all axes. */
 static inline double deviation(
-    const double rate[3], const double vertical[3], const double upper_axis[3], const double lower_axis[3],
-    double bent, double delta_sd, const Spread *sds
+    double vertical, double upper, double lower, double size, const Turns *turns, double shared
 ) {
-    double turned = spatial_dot(rate, vertical), size = spatial_dot(rate, rate);
-    double own = spatial_dot(rate, upper_axis);
-    double apart = sds->shared * own - spatial_dot(rate, lower_axis);
-    double total = square(delta_sd * turned);
-    total += (square(sds->upper_facing) - square(sds->shared * sds->lower_facing)) * own * own;
-    total += square(sds->lower_facing) * apart * apart;
-    total += 2.0 * square(APART * sds->tilt) * (size - square(turned)); /* about the two horizontal axes only */
-    total += bent * size;
+    double apart = shared * upper - lower;
+    double total = turns->vertical * square(vertical) + turns->any * size;
+    total += turns->upper * square(upper) + turns->lower * square(apart);
     return SPATIAL_DEG * sqrt(at_least(total, 0.0));
 }
 
-/* Standard deviations of the Cardan angles of the rotation r; `cos_lateral` is the cosine of its bend, `up` is the
- * vertical in the lower segment's axes. */
+/* Standard deviations of the Cardan angles of the relative rotation; `y` is its middle column, the upright axis of the upper
+ * segment, and `xx` its first element, `up` the vertical, all in the lower segment's axes. */
 static inline void deviations(
-    const double r[9], double cos_lateral, const double up[3], double delta_sd, const Spread *sds, double sd[3]
+    const double y[3], double xx, double cos_lateral, const double up[3], double delta_sd, const Spread *sds,
+    double sd[3]
 ) {
+    double bent = 2.0 * (1.0 - y[1]) + 2.0 * (1.0 - xx); /* about the square of the posture in rad */
+    double level = 2.0 * square(APART * sds->tilt);      /* about the two horizontal axes only */
+    const Turns turns = {
+        square(delta_sd) - level,
+        square(sds->upper_facing) - square(sds->shared * sds->lower_facing),
+        square(sds->lower_facing),
+        square(sds->tissue) * (bent < 2.0 ? bent : 2.0) + level,
+    };
+    /* The axes about which flexion, lateral bend and rotation turn are (-sin b tan l, cos b tan l, 1) for flexion b and
+     * bend l, with the signs turned, (cos b, sin b, 0) and (-sin b, cos b, 0) / cos l. */
     double inverse = 1.0 / at_least(cos_lateral, 1e-3);
-    double sin_a = -r[1] * inverse, cos_a = r[4] * inverse, tan_lateral = r[7] * inverse;
-    const double flexion[3] = {tan_lateral * sin_a, -tan_lateral * cos_a, 1.0};
-    const double lateral[3] = {cos_a, sin_a, 0.0};
-    const double rotation[3] = {-sin_a * inverse, cos_a * inverse, 0.0};
+    double sine = -y[0] * inverse, cosine = y[1] * inverse, tangent = y[2] * inverse;
+    double size = sine * sine + cosine * cosine;
     /* Zero in the neutral stance by definition, so a wrong facing shows only as far as a segment left the vertical. */
-    const double upper_axis[3] = {r[1] - up[0], r[4] - up[1], r[7] - up[2]};
-    const double lower_axis[3] = {0.0 - up[0], 1.0 - up[1], 0.0 - up[2]};
-    double bent = 2.0 * (1.0 - r[4]) + 2.0 * (1.0 - r[0]); /* about the square of the posture in rad */
-    bent = sds->tissue * sds->tissue * (bent < 2.0 ? bent : 2.0);
-    sd[0] = deviation(flexion, up, upper_axis, lower_axis, bent, delta_sd, sds);
-    sd[1] = deviation(lateral, up, upper_axis, lower_axis, bent, delta_sd, sds);
-    sd[2] = deviation(rotation, up, upper_axis, lower_axis, bent, delta_sd, sds);
+    const double axis[3][3] = {
+        {up[0], up[1], up[2]}, {y[0] - up[0], y[1] - up[1], y[2] - up[2]}, {0.0 - up[0], 1.0 - up[1], 0.0 - up[2]},
+    };
+    double flexion[3], lateral[3], rotation[3];
+    for (int i = 0; i < 3; ++i) {
+        double across = cosine * axis[i][1] - sine * axis[i][0];
+        flexion[i] = axis[i][2] - tangent * across;
+        lateral[i] = cosine * axis[i][0] + sine * axis[i][1];
+        rotation[i] = inverse * across;
+    }
+    double shared = sds->shared;
+    sd[0] = deviation(flexion[0], flexion[1], flexion[2], 1.0 + size * square(tangent), &turns, shared);
+    sd[1] = deviation(lateral[0], lateral[1], lateral[2], size, &turns, shared);
+    sd[2] = deviation(rotation[0], rotation[1], rotation[2], size * square(inverse), &turns, shared);
 }
 
 enum { PIECE = 128, ARCTANGENTS = 7 }; /* rows a piece, and angles of a row that are arctangents */
@@ -123,26 +139,42 @@ static void incline(
     }
 }
 
+/* The spinal angles as triangles, and `xx`, the first element of the relative rotation. NaN where there is no heading. */
 static void bend(
-    const double *upper, const double *lower, const double *delta,
-    const double *delta_sd, const Spread *sds, ptrdiff_t rows, double *flexion,
-    double *lateral, double *rotation, double *flexion_sd, double *lateral_sd,
-    double *rotation_sd, double *adjacent
+    const double *upper, const double *lower, const double *delta, ptrdiff_t rows, double *flexion,
+    double *lateral, double *rotation, double *adjacent, double *xx
+) {
+    double sine[PIECE], cosine[PIECE];
+#pragma GCC ivdep
+    for (ptrdiff_t row = 0; row < rows; ++row)
+        spatial_sincos(0.5 * delta[row], &sine[row], &cosine[row]);
+#pragma GCC ivdep
+    for (ptrdiff_t row = 0; row < rows; ++row) {
+        double r[9];
+        relate(upper + 4 * row, lower + 4 * row, sine[row], cosine[row], r);
+        flexion[row] = r[1];
+        adjacent[row] = r[4];
+        lateral[row] = r[7];
+        adjacent[row + PIECE] = sqrt(r[1] * r[1] + r[4] * r[4]);
+        rotation[row] = r[6];
+        adjacent[row + 2 * PIECE] = r[8];
+        xx[row] = r[0];
+    }
+}
+
+/* How sure those triangles are. */
+static void doubt(
+    const double *lower, const double *delta, const double *delta_sd, const Spread *sds, ptrdiff_t rows,
+    const double *flexion, const double *lateral, const double *adjacent, const double *xx, double *flexion_sd,
+    double *lateral_sd, double *rotation_sd
 ) {
     const Spread spread = *sds;
 #pragma GCC ivdep
     for (ptrdiff_t row = 0; row < rows; ++row) {
-        double r[9], vertical[9], sd[3], nothing = delta[row] - delta[row]; /* NaN where there is no heading */
-        relate(upper + 4 * row, lower + 4 * row, delta[row], r);
+        double vertical[9], sd[3], nothing = delta[row] - delta[row]; /* NaN where there is no heading */
+        const double y[3] = {flexion[row], adjacent[row], lateral[row]};
         spatial_matrix(lower + 4 * row, vertical);
-        double cos_lateral = sqrt(r[1] * r[1] + r[4] * r[4]);
-        deviations(r, cos_lateral, vertical + 6, delta_sd[row], &spread, sd);
-        flexion[row] = r[1] + nothing;
-        adjacent[row] = r[4];
-        lateral[row] = r[7] + nothing;
-        adjacent[row + PIECE] = cos_lateral;
-        rotation[row] = r[6] + nothing;
-        adjacent[row + 2 * PIECE] = r[8];
+        deviations(y, xx[row], adjacent[row + PIECE], vertical + 6, delta_sd[row], &spread, sd);
         flexion_sd[row] = sd[0] + nothing;
         lateral_sd[row] = sd[1] + nothing;
         rotation_sd[row] = sd[2] + nothing;
@@ -150,10 +182,13 @@ static void bend(
 }
 
 /* From triangles to degrees, in place. */
-static void solve(double *angle, const double *adjacent, ptrdiff_t rows) {
+static void solve(double *angle, double *adjacent, ptrdiff_t rows) {
 #pragma GCC ivdep
     for (ptrdiff_t row = 0; row < rows; ++row)
-        angle[row] = SPATIAL_DEG * spatial_atan2(angle[row], adjacent[row]);
+        adjacent[row] = spatial_fold(angle[row], adjacent[row], &angle[row]);
+#pragma GCC ivdep
+    for (ptrdiff_t row = 0; row < rows; ++row)
+        angle[row] = SPATIAL_DEG * (adjacent[row] + spatial_arctangent(angle[row]));
 }
 
 /* The rows of a piece that begins at `first`. */
@@ -161,13 +196,14 @@ static void run_piece(const Postures *p, const Spread *sds, ptrdiff_t first, ptr
     static const int solved[ARCTANGENTS] = {
         FLEXION, LATERAL, ROTATION, UPPER_FORWARD, UPPER_SIDE, LOWER_FORWARD, LOWER_SIDE,
     };
-    double adjacent[ARCTANGENTS * PIECE];
+    double adjacent[ARCTANGENTS * PIECE], xx[PIECE];
     double *a[COLUMNS];
     for (int column = 0; column < COLUMNS; ++column)
         a[column] = p->angles + column * p->rows + first;
     const double *upper = p->upper + 4 * first, *lower = p->lower + 4 * first;
-    bend(upper, lower, p->delta + first, p->delta_sd + first, sds, rows, a[FLEXION], a[LATERAL], a[ROTATION],
-         a[FLEXION_SD], a[LATERAL_SD], a[ROTATION_SD], adjacent);
+    bend(upper, lower, p->delta + first, rows, a[FLEXION], a[LATERAL], a[ROTATION], adjacent, xx);
+    doubt(lower, p->delta + first, p->delta_sd + first, sds, rows, a[FLEXION], a[LATERAL], adjacent, xx,
+          a[FLEXION_SD], a[LATERAL_SD], a[ROTATION_SD]);
     incline(upper, sds, sds->upper_facing, rows, a[UPPER_FORWARD], a[UPPER_SIDE], a[UPPER_FORWARD_SD],
             a[UPPER_SIDE_SD], adjacent + 3 * PIECE);
     incline(lower, sds, sds->lower_facing, rows, a[LOWER_FORWARD], a[LOWER_SIDE], a[LOWER_FORWARD_SD],

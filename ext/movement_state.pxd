@@ -107,7 +107,7 @@ cdef struct Finds:
 
 # Values, units and sources of the settings stand in the Python half; the order is that of SETTINGS.
 cdef struct Settings:
-    double dt
+    double rate_hz
     double start_deg
     double start_noise
     double inner_deg
@@ -127,7 +127,7 @@ cdef struct Settings:
     double upright_hold_s
     double stay_s
     double longest_s
-    double slow_s
+    double slow_share
     double noise_rows
 
 
@@ -147,8 +147,9 @@ cdef inline double enter(double value, double* window, Py_ssize_t width, Py_ssiz
 
 
 cdef inline void smooth(
-    const double* angle,
-    const double* sd,
+    const double[:, ::1] angle,
+    const double[:, ::1] sd,
+    Py_ssize_t row,
     const double[::1] weights,
     const Settings* settings,
     double[:, ::1] state,
@@ -158,17 +159,21 @@ cdef inline void smooth(
 ) noexcept nogil:
     """Take a row of three planes in, give the smoothed angles of half a window earlier; NaN while there is none."""
     cdef Py_ssize_t p, k, width = weights.shape[0], half = weights.shape[0] // 2
+    cdef const double* a = &window[1, 0, at + 1]
+    cdef const double* b = &window[2, 0, at + 1]
+    cdef const double* c = &window[3, 0, at + 1]
     cdef bint[3] whole
-    cdef double a = 0.0, b = 0.0, c = 0.0
     for p in range(3):
         whole[p] = take(
-            angle[p], sd[p], <Plane*>&state[p, 0], &window[1 + p, 0, 0], &window[4 + p, 0, 0], width, at
+            angle[p, row], sd[p, row], <Plane*>&state[p, 0], &window[1 + p, 0, 0], &window[4 + p, 0, 0], width, at
         )
-    for k in range(width):  # three sums side by side, since each waits for itself
-        a += weights[k] * (&window[1, 0, 0])[at + 1 + k]
-        b += weights[k] * (&window[2, 0, 0])[at + 1 + k]
-        c += weights[k] * (&window[3, 0, 0])[at + 1 + k]
-    x[0], x[1], x[2] = a, b, c
+    # Three sums side by side, since each waits for itself; weights are the same on both sides of the middle.
+    cdef double x0 = weights[half] * a[half], x1 = weights[half] * b[half], x2 = weights[half] * c[half]
+    for k in range(half):
+        x0 += weights[k] * (a[k] + a[width - 1 - k])
+        x1 += weights[k] * (b[k] + b[width - 1 - k])
+        x2 += weights[k] * (c[k] + c[width - 1 - k])
+    x[0], x[1], x[2] = x0, x1, x2
     for p in range(3):
         if whole[p]:
             measure((&window[1 + p, 0, 0])[at + 1 + half] - x[p], settings, <Plane*>&state[p, 0])

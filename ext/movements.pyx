@@ -17,9 +17,9 @@ FOUND = (
     "most_a", "most_b", "at_peak_a", "at_peak_b", "path", "fastest", "sd", "held", "level", "mark_x",
 )
 SETTINGS = (
-    "dt", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
+    "rate_hz", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
     "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "rest_deg",
-    "change_hold_s", "upright_hold_s", "stay_s", "longest_s", "slow_s", "noise_rows",
+    "change_hold_s", "upright_hold_s", "stay_s", "longest_s", "slow_share", "noise_rows",
 )
 
 
@@ -34,11 +34,12 @@ def advance(
     double[:, :, ::1] recent,
     double[:, ::1] found,
     Py_ssize_t[::1] count,
+    Py_ssize_t first,
 ):
-    """Move the machines on by the rows of ``angle``; stop early when ``found`` may not hold another row's finds.
+    """Move the machines on by the rows from ``first`` on; stop early when ``found`` may not hold another row's finds.
 
     time       (n,)           s, increasing
-    angle, sd  (n, 3)         degrees; NaN where missing
+    angle, sd  (3, n)         degrees; NaN where missing
     weights    (w,)           symmetric smoothing weights, w odd; w // 2 missing rows in a row are bridged, more end
                               what is open
     settings   (22,)          in the order of SETTINGS
@@ -47,10 +48,10 @@ def advance(
                               one behind the other; overwritten
     recent     (3, 2, k)      the last k smoothed rows, by time and by size, k odd; overwritten
     found      (m, 20)        columns as in FOUND, m >= 6; overwritten
-    count      (3,)           overwritten: rows consumed, rows found, position in ``window`` (kept between calls)
+    count      (3,)           overwritten: next row, rows found, position in ``window`` (kept between calls)
     """
     with nogil:
-        _advance(time, angle, sd, weights, <Settings*>&settings[0], state, window, recent, found, count)
+        _advance(time, angle, sd, weights, <Settings*>&settings[0], state, window, recent, found, count, first)
 
 
 cdef void _advance(
@@ -64,8 +65,9 @@ cdef void _advance(
     double[:, :, ::1] recent,
     double[:, ::1] found,
     Py_ssize_t[::1] count,
+    Py_ssize_t first,
 ) noexcept nogil:
-    cdef Py_ssize_t i = 0, p, width = weights.shape[0], half = weights.shape[0] // 2
+    cdef Py_ssize_t i = first, p, width = weights.shape[0], half = weights.shape[0] // 2
     cdef double[5] x
     cdef Row row
     cdef Finds finds
@@ -76,7 +78,7 @@ cdef void _advance(
     # A row finds at most one excursion a plane; a margin costs nothing.
     while i < time.shape[0] and finds.n + 6 <= found.shape[0]:
         row.t = enter(time[i], &window[0, 0, 0], width, count[2])
-        smooth(&angle[i, 0], &sd[i, 0], weights, settings, state, window, count[2], x)
+        smooth(angle, sd, i, weights, settings, state, window, count[2], x)
         x[3] = x[0]  # so that the others of plane p are p + 1 and p + 2
         x[4] = x[1]
         for p in range(3):
@@ -105,14 +107,15 @@ cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) 
     row.start = larger(settings.start_deg, settings.start_noise * noise)
     if plane.seeded == 0.0 or row.t - plane.t > settings.change_hold_s:  # after a long gap nothing is known of the rest
         _seed(row, plane)
-    elif row.t - plane.t > 2.5 * settings.dt:
+    elif (row.t - plane.t) * settings.rate_hz > 2.5:
         _anchor(row, plane)
     step = fabs(x - plane.x)
-    _since(row, step, settings.dt, &plane.mark)
-    _since(row, step, settings.dt, &plane.valley)
+    _since(row, step, step * settings.rate_hz, &plane.mark)
+    if plane.mode != REST:
+        _since(row, step, step * settings.rate_hz, &plane.valley)
     plane.x = x
     plane.t = row.t
-    plane.slow += (x - plane.slow) * settings.dt / (settings.slow_s + settings.dt)
+    plane.slow += (x - plane.slow) * settings.slow_share
     if fabs(x - plane.anchor_x) > larger(settings.hold_deg, settings.hold_noise * noise):
         _anchor(row, plane)
     plane.hold_sum += x
@@ -157,11 +160,11 @@ cdef void _set_mark(const Row* row, double distance, Mark* mark) noexcept nogil:
     mark.fastest = 0.0
 
 
-cdef void _since(const Row* row, double step, double dt, Mark* mark) noexcept nogil:
+cdef void _since(const Row* row, double step, double speed, Mark* mark) noexcept nogil:
     """Note what happened since the mark was set."""
     cdef Py_ssize_t k
     mark.path += step
-    mark.fastest = larger(mark.fastest, step / dt)
+    mark.fastest = larger(mark.fastest, speed)
     for k in range(2):
         if isnan(mark.other[k]):
             mark.other[k] = row.x[1 + k]

@@ -165,7 +165,8 @@ static void pf_anchor(pair_filter *f, const pair_settings *c, double twist_now, 
     double known = f->started != 0.0 ? f->p[DELTA][DELTA] + pf_square(unsure) : pf_square(c->initial_sd);
     for (int k = 0; k < STATES; k++) f->p[DELTA][k] = f->p[k][DELTA] = 0.0;
     f->p[DELTA][DELTA] = known;
-    f->x[DELTA] = spatial_wrap(f->x[DELTA] + (f->started != 0.0 ? f->twist : 0.0) - twist_now);
+    double twist_then = f->started != 0.0 ? spatial_atan2(f->twist_im, f->twist_re) : 0.0;
+    f->x[DELTA] = spatial_wrap(f->x[DELTA] + twist_then - twist_now);
     f->step.noise[DELTA] = known;
     f->step.anew = 1.0;
     for (int i = BIAS_UPPER; i < COUPLING_FORWARD; i++) { /* a step may have begun anew more than once */
@@ -247,7 +248,8 @@ static void pf_row(pair_filter *f, const pair_settings *c, const double *const q
     double twist_re = apart_re * cosine - apart_im * sine, twist_im = apart_im * cosine + apart_re * sine;
     f->twist_cos += twist_re;
     f->twist_sin += twist_im;
-    f->twist = spatial_atan2(twist_im, twist_re);
+    f->twist_re = twist_re;
+    f->twist_im = twist_im;
     turned[0] = cosine * level[UPPER][0] - sine * level[UPPER][1];
     turned[1] = sine * level[UPPER][0] + cosine * level[UPPER][1];
     f->cross_re += turned[0] * level[LOWER][0] + turned[1] * level[LOWER][1];

@@ -92,7 +92,7 @@ typedef struct {
 typedef struct {
     double x[STATES], p[STATES][STATES];
     double started, zeroed, rows, missing; /* zeroed: a stance was seen */
-    double twist;                         /* last known axial heading difference, rad */
+    double twist_re, twist_im;            /* last known axial heading difference as a complex number of length one */
     double stood;                         /* stances so far */
     double quiet;                         /* steps in a row in which neither turned */
     double correction;                    /* rad still to be handed to the rows */

@@ -15,32 +15,38 @@
 #define SPATIAL_PI 3.14159265358979311600
 #define SPATIAL_DEG (180.0 / SPATIAL_PI)
 
+/* The direction of (x, y): a multiple of a quarter of pi, which is returned, and an angle from there within +- pi/8, as
+ * its tangent. That is what an arctangent does before its series. */
+static inline double spatial_fold(double y, double x, double *tangent) {
+    double ay = fabs(y), ax = fabs(x);
+    double low = ax < ay ? ax : ay, high = ax > ay ? ax : ay;
+    int steep = ay > ax, beyond = low > 0.41421356237309503 * high; /* tan(pi/8) */
+    double numerator = steep ? -x : y, denominator = steep ? y : x;
+    double side = copysign(1.0, numerator) * copysign(1.0, denominator);
+    double axis = steep ? copysign(0.5 * SPATIAL_PI, y) : (x < 0.0 ? copysign(SPATIAL_PI, y) : 0.0);
+    double over = beyond ? numerator - side * denominator : numerator;
+    double under = beyond ? denominator + side * numerator : denominator;
+    *tangent = over / (under + 1e-300); /* 0 for (0, 0) */
+    return axis + (beyond ? 0.25 * SPATIAL_PI * side : 0.0);
+}
+
+/* Arctangent within +- tan(pi/8), rad: its series in pairs of terms and pairs of pairs, which nobody waits for as long as
+ * for one term after the other. */
+static inline double spatial_arctangent(double u) {
+    double z = u * u, z2 = z * z, z4 = z2 * z2;
+    double a = 3.33333333333329318027e-01 + z * -1.99999999998764832476e-01;
+    double b = 1.42857142725034663711e-01 + z * -1.11111104054623557880e-01;
+    double c = 9.09088713343650656196e-02 + z * -7.69187620504482999495e-02;
+    double d = 6.66107313738753120669e-02 + z * -5.83357013379057348645e-02;
+    double e = 4.97687799461593236017e-02 + z * -3.65315727442169155270e-02;
+    double tail = (c + z2 * d) + z4 * (e + z2 * 1.62858201153657823623e-02);
+    return u - u * (z * ((a + z2 * b) + z4 * tail));
+}
+
 /* Arctangent of y / x in the right quadrant, rad; 0 for (0, 0), NaN for NaN. Odd in y to the last bit. */
 static inline double spatial_atan2(double y, double x) {
-    double ay = fabs(y), ax = fabs(x);
-    double high = ay > ax ? ay : ax, low = ay > ax ? ax : ay;
-    int beyond = low > 0.41421356237309503 * high; /* tan(pi/8): one reduction keeps |u| below it */
-    double numerator = beyond ? low - high : low, denominator = beyond ? low + high : high;
-    double u = numerator / (denominator != 0.0 ? denominator : 1.0);
-    double z = u * u;
-    double p = 1.62858201153657823623e-02;
-    p = -3.65315727442169155270e-02 + z * p;
-    p = 4.97687799461593236017e-02 + z * p;
-    p = -5.83357013379057348645e-02 + z * p;
-    p = 6.66107313738753120669e-02 + z * p;
-    p = -7.69187620504482999495e-02 + z * p;
-    p = 9.09088713343650656196e-02 + z * p;
-    p = -1.11111104054623557880e-01 + z * p;
-    p = 1.42857142725034663711e-01 + z * p;
-    p = -1.99999999998764832476e-01 + z * p;
-    p = 3.33333333333329318027e-01 + z * p;
-    double angle = u - u * (z * p);
-    angle = beyond ? 0.78539816339744827900 + angle : angle;
-    angle = ay > ax ? 1.57079632679489655800 - angle : angle;
-    angle = x < 0.0 ? SPATIAL_PI - angle : angle;
-    angle = y < 0.0 ? -angle : angle;
-    angle = x != x ? x : angle;
-    return y != y ? y : angle;
+    double tangent, angle = spatial_fold(y, x, &tangent);
+    return angle + spatial_arctangent(tangent);
 }
 
 /* Arcsine, rad; arguments a rounding error beyond +-1 count as +-1. */

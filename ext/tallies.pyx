@@ -43,26 +43,30 @@ def add(
     filled   (2,)      first and last bin that may hold anything
     """
     with nogil:
-        _sum(x, sd, keep, dead_band, sums, running, counts)
-        _place(x, keep, limits, signs, width, counts, bins, filled)
+        _add(x, sd, keep, limits, signs, dead_band, 1.0 / width, sums, running, counts, bins, filled)
 
 
-cdef void _sum(
+cdef void _add(
     const double[::1] x,
     const double[::1] sd,
     const unsigned char[::1] keep,
+    const double[::1] limits,
+    const double[::1] signs,
     double dead_band,
+    double per_bin,
     double[::1] sums,
     double[::1] running,
     long long[::1] counts,
+    long long[::1] bins,
+    long long[::1] filled,
 ) noexcept nogil:
-    cdef Py_ssize_t row
-    cdef int k
-    cdef double value
+    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2, first = filled[0], last = filled[1]
+    cdef double value, above, below
     cdef bint spread = sd.shape[0] > 0
     cdef double[4] sum = [sums[0], sums[1], sums[2], sums[3]]
     cdef double[4] more = [running[0], running[1], running[2], running[3]]
     cdef long long[4] count = [0, 0, 0, 0]
+    _innermost(limits, signs, &above, &below)
     for row in range(x.shape[0]):
         value = x[row]
         if not keep[row] or isnan(value):
@@ -74,10 +78,32 @@ cdef void _sum(
             _count(2, value - dead_band, sum, more, count)
         elif value < -dead_band:
             _count(3, -value - dead_band, sum, more, count)
+        if value > above or value < below:  # few rows are beyond any limit
+            for k in range(limits.shape[0]):
+                counts[4 + k] += signs[k] * value > signs[k] * limits[k]
+        k = middle + _bin(value, per_bin, middle)
+        bins[k] += 1
+        first = min(first, k)
+        last = max(last, k)
     for k in range(4):
         sums[k] = sum[k]
         running[k] = more[k]
         counts[k] += count[k]
+    filled[0] = first
+    filled[1] = last
+
+
+cdef void _innermost(
+    const double[::1] limits, const double[::1] signs, double *above, double *below
+) noexcept nogil:
+    """Find between which values a row is beyond no limit."""
+    cdef Py_ssize_t k
+    above[0], below[0] = INFINITY, -INFINITY
+    for k in range(limits.shape[0]):
+        if signs[k] > 0.0:
+            above[0] = min(above[0], limits[k])
+        else:
+            below[0] = max(below[0], limits[k])
 
 
 cdef inline void _count(int k, double value, double *sum, double *more, long long *count) noexcept nogil:
@@ -86,42 +112,9 @@ cdef inline void _count(int k, double value, double *sum, double *more, long lon
     count[k] += 1
 
 
-cdef void _place(
-    const double[::1] x,
-    const unsigned char[::1] keep,
-    const double[::1] limits,
-    const double[::1] signs,
-    double width,
-    long long[::1] counts,
-    long long[::1] bins,
-    long long[::1] filled,
-) noexcept nogil:
-    """Count the rows beyond each limit and in each bin; few rows are beyond any limit."""
-    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2, first = filled[0], last = filled[1]
-    cdef double value, above = INFINITY, below = -INFINITY
-    for k in range(limits.shape[0]):
-        if signs[k] > 0.0:
-            above = min(above, limits[k])
-        else:
-            below = max(below, limits[k])
-    for row in range(x.shape[0]):
-        value = x[row]
-        if not keep[row] or isnan(value):
-            continue
-        if value > above or value < below:
-            for k in range(limits.shape[0]):
-                counts[4 + k] += signs[k] * value > signs[k] * limits[k]
-        k = middle + _bin(value, width, middle)
-        bins[k] += 1
-        first = min(first, k)
-        last = max(last, k)
-    filled[0] = first
-    filled[1] = last
-
-
-cdef inline Py_ssize_t _bin(double value, double width, Py_ssize_t most) noexcept nogil:
+cdef inline Py_ssize_t _bin(double value, double per_bin, Py_ssize_t most) noexcept nogil:
     """Nearest bin, halves away from zero: mirrored values fall into mirrored bins."""
-    cdef double place = fabs(value) / width + 0.5
+    cdef double place = fabs(value) * per_bin + 0.5
     cdef Py_ssize_t k = most if place >= most else <Py_ssize_t>place
     return k if value >= 0.0 else -k
 

@@ -13,6 +13,8 @@ import click
 from imuposture import __version__
 from imuposture._cli.checking import check
 from imuposture._cli.processing import process
+from imuposture._cli.recording import record, recover
+from imuposture._cli.sensors import pair, scan, selftest
 from imuposture._cli.telling import INTERRUPTED
 
 
@@ -25,8 +27,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(check)
-cli.add_command(process)
+for command in (check, pair, process, record, recover, scan, selftest):
+    cli.add_command(command)
 
 
 def main() -> NoReturn:

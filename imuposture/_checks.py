@@ -162,7 +162,7 @@ def posture_of(posture: PostureBlock) -> PostureBlock:
 
 
 def sound(arrays: tuple[FloatArray, ...]) -> bool:
-    """Say whether all numbers of C-contiguous arrays are finite and not far beyond `LIMIT`."""
+    """Say whether all numbers of C-contiguous arrays are finite and within `LIMIT`."""
     return _ext.sound(arrays)
 
 

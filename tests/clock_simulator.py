@@ -80,3 +80,55 @@ def packets(link: Link, seconds: float, seed: int, skew: float | None = None) ->
     came = rng.random(count) >= link.lost
     came[0] = True
     return Packets(device[came], arrival[came], true[came], np.flatnonzero(came), skew)
+
+
+# Packet period and interval of these meet in all phases: g <= 2.5 ms.
+OPEN = {
+    "100 Hz, 7.5 ms": Link(100.0, 1, 0.0075),
+    "200 Hz, 7.5 ms": Link(200.0, 1, 0.0075),
+    "60 Hz, 15 ms": Link(60.0, 1, 0.015),
+    "60 Hz, 45 ms": Link(60.0, 1, 0.045),
+    "104 Hz x 3, 30 ms": Link(104.0, 3, 0.030),
+}
+# These are locked to the interval, or nearly so: g from 5 to 30 ms.
+LOCKED = {
+    "100 Hz x 3, 30 ms": Link(100.0, 3, 0.030),
+    "50 Hz, 20 ms": Link(50.0, 1, 0.020),
+    "100 Hz, 50 ms": Link(100.0, 1, 0.050),
+    "100 Hz x 4, 45 ms, bad": Link(100.0, 4, 0.045, **BAD),
+    "100 Hz x 4, 50 ms": Link(100.0, 4, 0.050),
+}
+
+
+@dataclass(frozen=True)
+class Track:
+    """What a clock said at some instants: error of the newest sample's time, bound, and how it was found."""
+
+    error_s: np.ndarray
+    bound_s: np.ndarray
+    method: list[str]
+    interval_s: list[float | None]
+
+
+def track(clock, came: Packets, instants: list[float], every_s: float = 0.25) -> Track:
+    """Let a clock follow a link; `times` is asked a few times a second only, which changes nothing but the speed."""
+    errors, bounds, methods, intervals = [], [], [], []
+    due, ahead = 0.0, iter([*instants, np.inf])
+    instant = next(ahead)
+    update = clock.update
+    for device, arrival, true in zip(
+        came.device_s.tolist(), came.arrival_s.tolist(), came.true_s.tolist(), strict=True
+    ):
+        update(device, arrival)
+        if arrival < due and arrival < instant:
+            continue
+        due = arrival + every_s
+        time_s = float(clock.times(np.array([device]))[0])
+        if arrival >= instant:
+            report = clock.report()
+            errors.append(time_s - true)
+            bounds.append(report.bound_s)
+            methods.append(report.method)
+            intervals.append(report.interval_s)
+            instant = next(ahead)
+    return Track(np.array(errors), np.array(bounds), methods, intervals)

@@ -81,7 +81,7 @@ def calibration_commands(windows, late_s=0.05):
     yield entry_of(Calibrate("end"), nanoseconds(max(span[1] for _, span in named) + late_s))
 
 
-def entries(back, packet=5, seed=0, calibrate=True, skew_ppm=(40.0, -30.0), offset_s=(3.0, 4290.0)):
+def entries(back, packet=10, seed=0, calibrate=True, skew_ppm=(40.0, -30.0), offset_s=(3.0, 4290.0)):
     """Notifications of both sensors in the order of their arrival: the clocks are off, arrivals late and uneven."""
     rng = np.random.default_rng(seed)
     found = [link(START_NS, role, 1, "up") for role in ROLES]

@@ -56,6 +56,18 @@ def test_a_replay_gives_the_same_bits():
     assert live.findings() == whole()[1].findings()
 
 
+def test_walked_in_larger_blocks_the_rows_are_the_same():
+    told = [*sent(), entry_of(Pause("begin"), nanoseconds(100)), entry_of(Pause("end"), nanoseconds(105))]
+    told = sorted(told, key=lambda entry: entry.arrival_ns)
+    one_by_one, rows = walked(told)[0], no_rows()
+    live = pipeline()
+    for more in [*live.push_all(told), live.finish()]:
+        rows = join_rows(rows, more)
+    assert same(one_by_one.posture, rows.posture)
+    assert sorted(one_by_one.metrics.windows, key=str) == sorted(rows.metrics.windows, key=str)
+    assert one_by_one.metrics.summary == rows.metrics.summary
+
+
 def test_angles_are_true_after_the_calibration():
     rows, live, _ = whole()
     assert live.calibration.usable

@@ -18,4 +18,5 @@ def advance(
     recent: FloatArray,
     found: FloatArray,
     count: NDArray[np.intp],
+    first: int,
 ) -> None: ...

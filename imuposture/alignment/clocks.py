@@ -11,26 +11,31 @@ Moon, Skelly and Towsley 1999 (line beneath); Zhang, Liu and Xia 2002 (convex hu
 """
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from imuposture._blocks import FloatArray
+from imuposture.alignment.corridor import Corridor
 from imuposture.alignment.lattice import Lattice
 
-__all__ = ["ClockReport", "LinkClock"]
+__all__ = ["ClockReport", "Line", "LinkClock"]
+
+Line = tuple[float, float, float]  # device s, host time minus device time there in s, skew
 
 WINDOW_S = 1.0  # of these the earliest packet counts; shorter: more noise in each, longer: later to learn
 SKEW_LIMIT = 100e-6  # quartz of a wearable: +-20 typical, +-100 over temperature and age
 COUNT_LIMIT = 0.03  # a sensor without a clock runs at a rate of its own, 2 % off at the worst
 SKEW_SD = 50e-6  # what is known of a quartz before the first packet
 STORED_SD = 3e-6  # of a skew from an earlier session
-WANDER = 2e-9  # s/s a square root of a second: warming up by 3e-6 in 5 min
+WANDER = 3e-8  # s/s a square root of a second: 0.5e-6 in 5 min
+COUNT_WANDER = 1e-6  # of the oscillator inside a motion sensor
+BEND = 0.5e-6  # s/s by which the clock leaves its line over a quarter of an hour
+COUNT_BEND = 20e-6
 NOISE_S = 1e-3  # s, spread of the earliest packet of a window on top of the phase; host and radio
 SLEW = 0.05  # s/s at which the time line takes over what the estimate has learnt: never back, never in a leap
+STEP_S = 10e-3  # s; earliest packets further off than this and g: the clock stepped, or the host stood still
 HOST_S = 0.5e-3  # s, share of the host in the bound
 UNLOCKED_S = 2.5e-3  # g up to which the Kalman filter may be trusted
-REMEMBERED_S = 1200.0  # s of the line beneath; a quartz that warms up follows no line for longer
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class ClockReport:
         packets' own period where not.
     slips : int
         Times a locked link was seen to change its phase.
+    steps : int
+        Times the device's clock leapt, and all was learnt anew.
     packets : int
     """
 
@@ -63,6 +70,7 @@ class ClockReport:
     method: str
     interval_s: float | None
     slips: int
+    steps: int
     packets: int
 
     def asdict(self) -> dict[str, float | int | str | None]:
@@ -86,8 +94,12 @@ class LinkClock:
 
     Attributes
     ----------
-    packets, slips : int
-        Packets so far, and phase changes of a locked link among them.
+    packets, slips, steps : int
+        Packets so far, phase changes of a locked link among them, and leaps of the device's clock.
+    missed_s : float
+        Of counts of samples: time that the count must have missed, as later packets are later for good, s.
+    windows : list or None
+        Device time and offset of each window's earliest packet, where somebody set it to a list.
     prior : float
         Skew that was known beforehand, 0 if none was.
     method : str
@@ -95,37 +107,46 @@ class LinkClock:
     """
 
     def __init__(self, skew: float | None = None, *, counted: bool = False, floor_s: float = -np.inf) -> None:
-        self._lattice = Lattice()
+        self._lattice = Lattice(0.0)
         self.prior = 0.0 if skew is None else skew
         widest = COUNT_LIMIT if counted else SKEW_LIMIT
         self._limit = widest if skew is None else min(10 * STORED_SD, widest)
         self._skew_sd = (0.3 * COUNT_LIMIT if counted else SKEW_SD) if skew is None else STORED_SD
         self._patience = 3 if counted else 20
+        self._counted = counted
         self._floor = floor_s
         self.packets = 0
-        self.slips = 0
-        self._line = (0.0, 0.0, self.prior)  # device s, offset there, skew
+        self.slips = self.steps = 0
+        self.missed_s = 0.0
+        self.windows: list[tuple[float, float]] | None = None
+        self._suspects: list[tuple[float, float, float]] = []
+        self._line: Line = (0.0, 0.0, self.prior)
         self._began = self._opened = 0.0  # device s of the first packet, and of the first in this window
         self._best = (0.0, 0.0)  # device s and offset of the window's earliest packet
         self._windows = 0
-        self._hull: list[tuple[float, float]] = []
+        self._bend = COUNT_BEND if counted else BEND
+        self._wander = COUNT_WANDER if counted else WANDER
+        self._corridor = self._new_corridor()
+        self._spread = np.inf
+        self._edge, self._edge_at = 0.0, 0.0
         self._given: tuple[float, float] | None = None  # device s of the last sample given out, and its offset
         self._first_s = self._last_s = 0.0
         self.method = "first"
 
     def update(self, device_s: float, arrival_s: float) -> None:
         """Take the next packet: the device's time of its newest sample, and its arrival."""
+        device_s += self.missed_s
         offset = arrival_s - device_s
         if not self.packets:
             self._begin(device_s, offset)
         self.packets += 1
         if device_s - self._opened >= WINDOW_S:
             self._close()
-            self._opened, self._best = device_s, (device_s, offset)
+            self._opened, self._best = device_s, (device_s, arrival_s - device_s)
         elif offset - self._best[1] < self._line[2] * (device_s - self._best[0]):
             self._best = (device_s, offset)
-        self._lattice.add(device_s, offset - self._line[2] * (device_s - self._began))
-        if self.method != "kalman" and offset < self.offset_at(device_s):
+        self._lattice.add(device_s, arrival_s, self._line[2])
+        if self.method == "first" and offset < self.offset_at(device_s):
             self._line = (device_s, offset, self._line[2])
 
     def offset_at(self, device_s: float) -> float:
@@ -133,11 +154,25 @@ class LinkClock:
         at, offset, skew = self._line
         return offset + skew * (device_s - at)
 
-    def times(self, device_s: FloatArray) -> FloatArray:
-        """Return the host times of the samples of the packet that came last; ascending like ``device_s``, in s."""
+    def times(self, device_s: FloatArray, line: Line | None = None) -> FloatArray:
+        """Return the host times of a packet's samples, and let them stand.
+
+        Parameters
+        ----------
+        device_s : (n,) float64
+            Device times of the samples of the packet that came last, ascending, s.
+        line : Line, optional
+            To be followed instead of one's own, where another sensor has the same clock.
+
+        Returns
+        -------
+        (n,) float64
+            Host times, s: later than all before them, and never in a leap.
+        """
         if not len(device_s):
             return device_s
-        at, offset, skew = self._line
+        device_s = device_s + self.missed_s
+        at, offset, skew = line or self._line
         target = offset + skew * (device_s - at)
         if self._given is None:
             late = max(self._floor - (float(device_s[0]) + float(target[0])), 0.0)
@@ -153,6 +188,11 @@ class LinkClock:
         return times
 
     @property
+    def line(self) -> Line:
+        """The estimate: offset and skew at an instant of the device."""
+        return self._line
+
+    @property
     def skew(self) -> float:
         """Seconds of the host's a second of the device's, minus one."""
         return self._line[2]
@@ -166,9 +206,11 @@ class LinkClock:
     def bound_s(self) -> float:
         """Within which the estimate lies, s."""
         whole = 1.25 * self._lattice.g_s + HOST_S
+        if self.method == "hull":
+            return min(whole, 2 * self._spread + HOST_S)  # twice: against another sensor's, likewise
         drifted = abs(self.skew) * (self._line[0] - self._began)
         if self.method == "kalman" and drifted > 2 * self._lattice.g_s:
-            return min(whole, HOST_S + 3 * float(np.sqrt(self._p00)))
+            return min(whole, UNLOCKED_S + 3 * float(np.sqrt(self._p00)))
         return whole
 
     def report(self) -> ClockReport:
@@ -183,6 +225,7 @@ class LinkClock:
             method=self.method,
             interval_s=self._lattice.spacing_s,
             slips=self.slips,
+            steps=self.steps,
             packets=self.packets,
         )
 
@@ -191,24 +234,65 @@ class LinkClock:
         self._began = self._opened = device_s
         self._best = (device_s, offset)
         self._line = (device_s, offset, self.prior)
-        self._windows, self._hull = 0, []
+        self._windows, self._corridor = 0, self._new_corridor()
+        self._lattice = Lattice(device_s)
+        self._edge, self._edge_at = offset, device_s
         self._at, self._offset, self._skew = device_s, offset, self.prior
         self._p00, self._p01, self._p11 = NOISE_S**2, 0.0, self._skew_sd**2
         self.method = "first"
 
+    def _new_corridor(self) -> Corridor:
+        return Corridor(self.prior, self._limit, self._bend)
+
     def _close(self) -> None:
-        """Learn from the earliest packet of the window that is over."""
+        """Take the window that is over, unless it is far off; then wait and see whether the next ones are too."""
         device, offset = self._best
         self._lattice.judge()
+        excess = offset - self.offset_at(device)
+        allowed = 1.25 * self._lattice.g_s + STEP_S
+        if self.method == "first" or abs(excess) <= allowed:
+            self._suspects.clear()
+            self._learn(device, offset)
+            return
+        if self._suspects and (excess > 0) != (self._suspects[-1][2] > 0):
+            self._suspects.clear()
+        self._suspects.append((device, offset, excess))
+        if len(self._suspects) >= (self._patience if excess > 0 else 2):
+            self._step(min(abs(suspect[2]) for suspect in self._suspects))
+
+    def _step(self, size_s: float) -> None:
+        """Believe that the clock has stepped: a count of samples missed some; any other begins anew."""
+        suspects, self._suspects = self._suspects, []
+        packet = self._lattice.packet_s
+        if not self._counted or suspects[-1][2] < 0 or packet is None:
+            self.steps += 1
+            self._begin(*suspects[0][:2])
+            suspects = suspects[1:]
+            missed = 0.0
+        else:
+            missed = max(round(size_s / packet), 1) * packet
+            self.missed_s += missed
+        for device, offset, _ in suspects:
+            self._learn(device + missed, offset - missed)
+
+    def _learn(self, device: float, offset: float) -> None:
+        """Learn from the earliest packet of a window."""
         g = self._lattice.g_s
         self._windows += 1
-        self._add_to_hull(device, offset)
+        if self.windows is not None:
+            self.windows.append((device, offset))
         self._filter(device, offset)
-        skew, edge = self._beneath(device)
-        away = abs(self._offset - edge)
-        trusted = self._lattice.known and not self._lattice.locked and away <= 1.25 * g + HOST_S
-        self.method = "kalman" if trusted else "hull"
-        self._line = (device, self._offset, self._skew) if trusted else (device, edge, skew)
+        self._corridor.add(device, offset, self._skew)
+        self._edge = min(self._edge + self._limit * (device - self._edge_at), offset)
+        self._edge_at = device
+        if not self._lattice.known:
+            return
+        if not self._lattice.locked and abs(self._offset - self._edge) <= 1.25 * g + HOST_S:
+            self.method, self._line = "kalman", (device, self._offset, self._skew)
+            return
+        low, high, skew = self._corridor.now(device, g)
+        self.method, self._line = "hull", (device, 0.5 * (low + high), skew)
+        self._spread = 0.5 * (high - low)
 
     def _filter(self, device: float, offset: float) -> None:
         """Kalman filter of offset and skew."""
@@ -217,7 +301,7 @@ class LinkClock:
         self._offset += self._skew * t
         self._p00 += t * (2 * self._p01 + t * self._p11)
         self._p01 += t * self._p11
-        self._p11 += WANDER * WANDER * t
+        self._p11 += self._wander * self._wander * t
         if self._windows == 1:
             self._offset = offset
             return
@@ -229,27 +313,3 @@ class LinkClock:
         self._p11 -= gain_skew * self._p01
         self._p01 -= gain * self._p01
         self._p00 -= gain * self._p00
-
-    def _add_to_hull(self, device: float, offset: float) -> None:
-        """Keep the corners of the line beneath all windows (Andrew's monotone chain)."""
-        hull = self._hull
-        while len(hull) > 1:
-            (x0, y0), (x1, y1) = hull[-2], hull[-1]
-            if (y1 - y0) * (device - x1) < (offset - y1) * (x1 - x0):
-                break
-            hull.pop()
-        hull.append((device, offset))
-        while len(hull) > 2 and device - hull[1][0] > REMEMBERED_S:
-            hull.pop(0)
-
-    def _beneath(self, device: float) -> tuple[float, float]:
-        """Return slope and offset of the line that lies beneath all windows, and nearest to them on the whole."""
-        hull = self._hull
-        slope = self.prior
-        middle = 0.5 * (hull[0][0] + device)
-        for (x0, y0), (x1, y1) in pairwise(hull):
-            if x1 >= middle:
-                slope = (y1 - y0) / (x1 - x0)
-                break
-        slope = min(max(slope, self.prior - self._limit), self.prior + self._limit)
-        return slope, min(y + slope * (device - x) for x, y in hull)

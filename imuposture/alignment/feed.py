@@ -67,6 +67,7 @@ class Feed:
         self._seen = np.zeros(_ext.SEEN)
         self._empty = 0
         self._shift_s: float | None = None
+        self._has_mag: bool | None = None
         self.latest: float | None = None
         self.times = np.empty(0)
         self._unlaid = np.empty(0)
@@ -87,9 +88,23 @@ class Feed:
         block = _tidied(block, self.stream.tick_s)
         if not len(block.ticks):
             return
-        if self._shift_s is not None and (self._mag is None) != (block.mag is None):
+        if self._has_mag not in (None, block.mag is not None):
             raise SignalError(f"mag of {block.role} comes or goes between blocks; give NaN where it is missing")
-        times, kept = self._stamped(block.ticks, arrival_s)
+        self._has_mag = block.mag is not None
+        self._put(block, arrival_s)
+
+    def flush(self, now_s: float) -> None:
+        """Lay what was held back, if its time has come."""
+
+    def _put(self, block: ImuBlock, arrival_s: float | None) -> None:
+        """Put a block that is in order on the time line."""
+        del arrival_s  # these ticks are time already
+        if self._shift_s is None:
+            self._shift_s = self.stream.start_s - block.ticks[0] * self.stream.tick_s
+        self._keep(block, *self._unwrap(block.ticks, self._shift_s))
+
+    def _keep(self, block: ImuBlock, times: FloatArray, kept: FlagArray) -> None:
+        """Keep the samples that are taken (``kept``: 0 dropped, 1 taken, 2 first after a drop)."""
         flags = np.zeros(len(times), np.uint8) if block.flags is None else block.flags
         flags[kept == 2] |= Quality.DUPLICATE_OR_REORDERED.value
         take = slice(None) if kept.all() else kept > 0
@@ -109,13 +124,6 @@ class Feed:
         if mag is not None:
             self._mag = mag if self._mag is None else _joined(self._mag, mag)
         self._flags = _joined(self._flags, flags)
-
-    def _stamped(self, ticks: FloatArray, arrival_s: float | None) -> tuple[FloatArray, FlagArray]:
-        """Return the session time of each sample, and which are taken (0 dropped, 1 taken, 2 first after a drop)."""
-        del arrival_s  # these ticks are time already
-        if self._shift_s is None:
-            self._shift_s = self.stream.start_s - ticks[0] * self.stream.tick_s
-        return self._unwrap(ticks, self._shift_s)
 
     def _unwrap(self, ticks: FloatArray, shift_s: float) -> tuple[FloatArray, FlagArray]:
         stream = self.stream

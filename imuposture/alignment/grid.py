@@ -136,6 +136,8 @@ class Alignment:
         return {role: feed.clocks() for role, feed in self._feeds.items() if isinstance(feed, LiveFeed)}
 
     def _emit(self, *, finished: bool) -> PairBlock:
+        for feed in self._feeds.values():
+            feed.flush(np.inf if finished else self._now)
         grid = self._steady(finished=finished) if self._live else self._followed(finished=finished)
         rows = {role: self._rows(role, grid) for role in ROLES}
         return PairBlock(grid, rows["upper"], rows["lower"])

@@ -5,13 +5,14 @@ these begins a new segment, with a clock of its own; nothing is ever fitted acro
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from imuposture._blocks import FlagArray, FloatArray, ImuBlock, SensorRows, Stream
 from imuposture._errors import SignalError
-from imuposture.alignment.clocks import ClockReport, LinkClock
+from imuposture.alignment.clocks import ClockReport, Line, LinkClock
 from imuposture.alignment.feed import LATEST_S, REORDER_WINDOW_S, Counts, Feed
 
 __all__ = ["FittedSegment", "LiveFeed"]
@@ -22,6 +23,7 @@ KEPT, LOST, RESTARTS = 0, 1, 4
 
 QUIET_S = 1.0  # of silence, after which a tick that goes back a little means a restart, not disorder
 EARLY_S = 0.25  # before a sample was measured no packet can bring it: then the clock has jumped
+HOLD_S = 0.75  # a segment's first packets wait so long, until one of them was heard at once
 LATE_S = 2.0  # packets that stay this late for as long: the clock stood still while nobody listened
 
 
@@ -68,10 +70,15 @@ class LiveFeed(Feed):
         self._late_since: float | None = None
         self._begin_anew = False
         self._gone_s = -np.inf  # up to here rows have gone out
+        self._held: list[tuple[ImuBlock, FloatArray, FlagArray]] = []  # the first of a segment, not laid yet
+        self._opened = 0.0  # host time of the segment's first packet
+        self._estimate_due = False  # what fell out before this segment is still to be counted
         self._late = self._estimated = 0
+        self._missed = 0  # of this segment
+        self._shares = False
+        self.base: LiveFeed | None = None
         self._shift_s = 0.0
         self.first_arrival: float | None = None
-        self.packets: list[tuple[float, float]] | None = None  # of this segment, where a first pass collects them
 
     def reconnected(self) -> None:
         """Take note of a new connection: a count of samples begins anew there."""
@@ -90,11 +97,15 @@ class LiveFeed(Feed):
                 f"a block of {block.role} has arrival_s {block.arrival_s!r}; "
                 f"a live {self.stream.clock!r} clock needs the host time of each notification, in s"
             )
-        had = len(self.times)
         super().take(block)
         self.unlaid()  # the grid asks for none
-        came = self._valid[had:] & (self.times[had:] <= self._gone_s)
-        self._late += int(np.count_nonzero(came))
+
+    def flush(self, now_s: float) -> None:
+        """Lay the first samples of a segment, once enough packets came to tell when they were measured."""
+        if self._held and now_s - self._opened >= HOLD_S:
+            held, self._held = self._held, []
+            for block, device, kept in held:
+                self._lay(block, device, kept)
 
     def sample(self, grid: FloatArray, limit: float) -> SensorRows:
         """Return the sensor's rows at the instants of the grid."""
@@ -117,76 +128,107 @@ class LiveFeed(Feed):
         return [*self._past, self._report()]
 
     def _report(self) -> ClockReport:
-        return self._fits[len(self._past)].report() if self._fits is not None else self._link.report()
+        if self._fits is not None:
+            return self._fits[len(self._past)].report()
+        report = self._link.report()
+        return replace(report, method="shared") if self._shares else report
 
-    def _stamped(self, ticks: FloatArray, arrival_s: float | None) -> tuple[FloatArray, FlagArray]:
+    def _put(self, block: ImuBlock, arrival_s: float | None) -> None:
         arrival = float(arrival_s or 0.0)
         if self.first_arrival is None:
-            self.first_arrival = arrival
-        new = self._judge(float(ticks[0]), arrival)
+            self.first_arrival = self._opened = arrival
+        new = self._judge(float(block.ticks[0]), arrival)
         restarts = int(self._counts[RESTARTS])
-        device, kept = self._unwrap(ticks, 0.0)
+        device, kept = self._unwrap(block.ticks, 0.0)
         if new or self._counts[RESTARTS] > restarts:
-            self._new_segment()
+            self._new_segment(arrival)
+        taken = np.flatnonzero(kept)
+        if len(taken):
+            self._link.update(float(device[taken[-1]]), arrival)
+            self._count_missed()
+        self._last_arrival = arrival
+        if arrival - self._opened < HOLD_S:
+            self._held.append((block, device, kept))
+            return
+        self.flush(arrival)
+        self._lay(block, device, kept)
+
+    def _lay(self, block: ImuBlock, device: FloatArray, kept: FlagArray) -> None:
+        """Lay a packet's samples on the host's clock, and keep them."""
         taken = kept > 0
         if taken.any():
-            device[taken] = self._laid(device[taken], arrival)
-        self._last_arrival = arrival
-        return device, kept
+            device[taken] = self._timed(device[taken])
+        had = len(self.times)
+        self._keep(block, device, kept)
+        self._late += int(np.count_nonzero(self._valid[had:] & (self.times[had:] <= self._gone_s)))
 
-    def _laid(self, device: FloatArray, arrival: float) -> FloatArray:
+    def _timed(self, device: FloatArray) -> FloatArray:
         """Return the host times of a packet's samples."""
-        first = self._link_is_new
-        self._link.update(float(device[-1]), arrival)
-        times = self._link.times(device)
+        times = self._link.times(device, self._line())
         if self._fits is not None:
             times = self._fits[len(self._past)].times(device)
-        if first and np.isfinite(self._last_time):
+        if self._estimate_due:
+            self._estimate_due = False
             missing = max(round((float(times[0]) - self._last_time) * self.stream.rate_hz) - 1, 0)
             self._counts[LOST] += missing
             self._estimated += missing
         self._last_time = float(times[-1])
         return times
 
-    @property
-    def _link_is_new(self) -> bool:
-        return self._link.packets == 0
+    def _count_missed(self) -> None:
+        """Count what a count of samples must have missed, by the arrivals."""
+        missed = round(self._link.missed_s * self.stream.rate_hz) - self._missed
+        self._missed += missed
+        self._counts[LOST] += missed
+        self._estimated += missed
 
-    def _new_segment(self) -> None:
+    def _line(self) -> Line | None:
+        """Return the estimate of the sensor whose clock this one shares, if it still does."""
+        base = self.base
+        if base is None or base.first_arrival is None:
+            return None
+        at, offset, skew = base._link.line
+        own = self._link.offset_at(at)
+        wrap_s = (self.stream.wrap_ticks or 0.0) * self.stream.tick_s
+        shift = wrap_s * round((own - offset) / wrap_s) if wrap_s else 0.0
+        self._shares = abs(own - offset - shift) < EARLY_S
+        return (at - shift, offset + shift, skew) if self._shares else None
+
+    def _new_segment(self, arrival: float) -> None:
         """Close the clock and begin another; what the quartz does, it will go on doing."""
+        self.flush(np.inf)
+        self._opened, self._estimate_due = arrival, True
         self._past.append(self._report())
         skew = self._link.skew if self._link.settled else self._link.prior
         self._link = LinkClock(skew, counted=self._counted, floor_s=self._last_time)
-        self._late_since = None
+        self._late_since, self._missed = None, 0
 
     def _judge(self, first: float, arrival: float) -> bool:
         """Tell whether the clock started anew before this tick; put the compiled clock right where ticks mislead."""
         if self._last_arrival is None:
             return False
         silence = arrival - self._last_arrival
-        forward, wraps = self._forward(first, arrival, silence)
+        forward, unheard = self._forward(first, arrival, silence)
         if self._begin_anew or self._restarted(forward, arrival, silence):
             self._begin_anew = False
             self._counts[RESTARTS] += 1
             self._clock[STARTED] = 0.0
             return True
-        if wraps:
+        if unheard:
             self._bridge(first, forward)
         return False
 
-    def _forward(self, first: float, arrival: float, silence: float) -> tuple[float, int]:
-        """Return the ticks since the last one, and how many whole wraps of them only arrivals can tell."""
+    def _forward(self, first: float, arrival: float, silence: float) -> tuple[float, bool]:
+        """Return the ticks since the last one, and whether so many of them went unheard that only arrivals can tell."""
         forward = first - float(self._clock[LAST_TICK])
         wrap = self.stream.wrap_ticks
         if wrap is None:
-            return forward, 0
-        forward %= wrap
-        wraps = 0
+            return forward, False
+        forward -= wrap * np.floor(forward / wrap)
         if silence > 0.25 * wrap * self.stream.tick_s:
-            wraps = max(round((self._expected(arrival) - forward) / wrap), 0)
-        elif forward > 0.5 * wrap:
-            forward -= wrap
-        return forward + wraps * wrap, wraps
+            forward += wrap * max(round((self._expected(arrival) - forward) / wrap), 0)
+            return forward, forward > 0.5 * wrap
+        return (forward - wrap if forward > 0.5 * wrap else forward), False
 
     def _expected(self, arrival: float) -> float:
         """Return how many ticks after the last one a packet is due that arrives now."""

@@ -1,7 +1,7 @@
 """Streams through the orientation filter, block after block: one alone, or several side by side as lanes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -184,18 +184,30 @@ def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[Orientat
     """
     if not len(filters) == len(set(filters)) == len(rows):
         raise SignalError(f"one block of rows for each filter, got {len(filters)} filters and {len(rows)} blocks")
-    blocks: list[OrientationBlock] = []
-    alike: dict[_ext.Tuning, list[Stream]] = {}
+    blocks, streams = [], []
     for stage, one in zip(filters, rows, strict=True):
         block, stream = stage._begun(one)
         blocks.append(block)
-        alike.setdefault(stage._tuning, []).append(stream)
-    for tuning, streams in alike.items():
-        for first in range(0, len(streams), _ext.MAX_LANES):
-            lanes = streams[first : first + _ext.MAX_LANES]
-            if _ext.advance(tuning, LEVEL, lanes) >= 0:
-                _advance_tidied(tuning, lanes)
+        streams.append(stream)
+    for tuning, lanes in _alike(filters, streams):
+        if _ext.advance(tuning, LEVEL, lanes) >= 0:
+            _advance_tidied(tuning, lanes)
     return blocks
+
+
+def _alike(filters: Sequence[Fusion], streams: list[Stream]) -> Iterable[tuple[_ext.Tuning, list[Stream]]]:
+    """Put streams of alike filters together, as many as can be lanes of one another."""
+    tunings = [stage._tuning for stage in filters]
+    if len({*tunings}) == 1 and len(tunings) <= _ext.MAX_LANES:
+        return ((tunings[0], streams),)  # as nearly always; more thought would show in blocks of ten rows
+    alike: dict[_ext.Tuning, list[Stream]] = {}
+    for tuning, stream in zip(tunings, streams, strict=True):
+        alike.setdefault(tuning, []).append(stream)
+    return (
+        (tuning, same[first : first + _ext.MAX_LANES])
+        for tuning, same in alike.items()
+        for first in range(0, len(same), _ext.MAX_LANES)
+    )
 
 
 def _advance_tidied(tuning: _ext.Tuning, streams: list[Stream]) -> None:

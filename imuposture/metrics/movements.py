@@ -120,10 +120,10 @@ class Movements:
         if not len(posture):
             return ()
         time = np.ascontiguousarray(posture.time_s, dtype=np.float64)
-        angle = np.stack([posture.flexion_deg, posture.lateral_bend_deg, posture.axial_rotation_deg], axis=1)
-        sd = np.stack([posture.flexion_sd_deg, posture.lateral_bend_sd_deg, posture.axial_rotation_sd_deg], axis=1)
-        angle[(posture.quality & Quality.GAP) != 0] = np.nan
-        sd[(posture.quality & Quality.HEADING_UNKNOWN) != 0, 2] = np.nan
+        angle = np.stack([posture.flexion_deg, posture.lateral_bend_deg, posture.axial_rotation_deg])
+        sd = np.stack([posture.flexion_sd_deg, posture.lateral_bend_sd_deg, posture.axial_rotation_sd_deg])
+        angle[:, (posture.quality & Quality.GAP) != 0] = np.nan
+        sd[2, (posture.quality & Quality.HEADING_UNKNOWN) != 0] = np.nan
         self._last_s = float(time[-1])
         return self._feed(time, angle, sd)
 
@@ -135,15 +135,16 @@ class Movements:
         tuple of Event
         """
         rows = self._half + 1  # as many missing rows as end an excursion
-        nothing = np.full((rows, 3), np.nan)
+        nothing = np.full((3, rows), np.nan)
         return self._feed(np.full(rows, self._last_s), nothing, nothing)
 
     def _feed(self, time: FloatArray, angle: FloatArray, sd: FloatArray) -> tuple[Event, ...]:
         done = 0
         while done < len(time):
-            rows = (time[done:], angle[done:], sd[done:])
             _ext.advance(
-                *rows,
+                time,
+                angle,
+                sd,
                 self._weights,
                 self._settings,
                 self._state,
@@ -151,8 +152,9 @@ class Movements:
                 self._recent,
                 self._found,
                 self._count,
+                done,
             )
-            done += int(self._count[0])
+            done = int(self._count[0])
             for row in self._found[: self._count[1]].tolist():
                 self._admit(_excursion(dict(zip(_ext.FOUND, row, strict=True))))
         return tuple(self._settled())
@@ -199,7 +201,7 @@ def _settings(rate_hz: float, central: float) -> FloatArray:
     # From the residual of the fit to the noise of the fit: variances are as central to 1 - central.
     noise = float(np.sqrt(central / (1.0 - central))) if central < 1.0 else 0.0
     values = {
-        "dt": 1.0 / rate_hz,
+        "rate_hz": rate_hz,
         "start_deg": START_DEG,
         "start_noise": START_NOISE * noise,
         "inner_deg": INNER_DEG,
@@ -219,7 +221,7 @@ def _settings(rate_hz: float, central: float) -> FloatArray:
         "upright_hold_s": UPRIGHT_HOLD_S,
         "stay_s": STAY_S,
         "longest_s": LONGEST_S,
-        "slow_s": SLOW_S,
+        "slow_share": 1.0 / (SLOW_S * rate_hz + 1.0),
         "noise_rows": NOISE_S * rate_hz,
     }
     return np.array([values[name] for name in _ext.SETTINGS])

@@ -50,17 +50,21 @@ class Guide:
         while float(pair.time_s[-1] - self._held[0].time_s[0]) > LONGEST_S:
             self._held.pop(0)
 
-    def result(self, *, last: bool = False) -> tuple[Calibration, PairBlock] | None:
-        """Return the calibration and the rows it was made of, once the rows of its last step are there; else None."""
-        if self._held is None or self._end_s is None or not self._held:
+    @property
+    def end_s(self) -> float | None:
+        """When the last step ended, once the whole did; None while there is nothing to be found."""
+        if self._held is None or self._end_s is None:
             return None
-        latest = max((end for spans in self._windows.values() for _, end in spans), default=self._end_s)
-        if float(self._held[-1].time_s[-1]) < latest and not last:
+        return max((end for spans in self._windows.values() for _, end in spans), default=self._end_s)
+
+    def result(self) -> tuple[Calibration, PairBlock] | None:
+        """Return the calibration and the rows it was made of, and begin anew; None without rows."""
+        if self._held is None or self._end_s is None:
             return None
-        held = join_pairs(self._held)
+        held = join_pairs(self._held) if self._held else None
         windows = {name: spans for name, spans in self._windows.items() if name in ("neutral", "flexion", "lateral")}
         self._begin()
-        return calibrate(held, self._rate_hz, windows), held
+        return None if held is None else (calibrate(held, self._rate_hz, windows), held)
 
 
 class Pauses:

@@ -30,12 +30,21 @@ class Link:
         self._counts = {"payloads": 0, "rejected": 0, "stale": 0, "connections": 0, "losses": 0}
         self.statuses: dict[str, dict[str, object]] = {}
 
-    def changed(self, entry: Entry, now: float) -> list[Event]:
-        """Follow a link event: a new connection has a decoder of its own, a lost one is an event once it is back."""
-        if entry.kind != "link":
-            return []
-        if entry.generation > self._generation:
-            self._new(entry.generation)
+    def is_new(self, entry: Entry) -> bool:
+        """Say whether an entry is the first of a connection."""
+        return entry.generation > self._generation
+
+    def taken(self, entry: Entry, now: float) -> tuple[list[Event], list[ImuBlock]]:
+        """Follow a link event, or decode a payload: return what happened, and the blocks that are complete."""
+        if self.is_new(entry):  # a new connection has a decoder of its own
+            self._generation = entry.generation
+            self._decoder = self._sensor.driver.decoder(self._sensor.settings)
+        if entry.kind == "link":
+            return self._changed(entry, now), []
+        return [], self._decoded(entry, now)
+
+    def _changed(self, entry: Entry, now: float) -> list[Event]:
+        """Count connections; a lost one is an event once the sensor is back."""
         told = _event_of(entry)
         if told == "up":
             self._counts["connections"] += 1
@@ -47,20 +56,11 @@ class Link:
             return [Event("link_loss", since, now)]
         return []
 
-    def _new(self, generation: int) -> None:
-        self._generation = generation
-        self._decoder = self._sensor.driver.decoder(self._sensor.settings)
-
-    def decoded(self, entry: Entry, now: float) -> list[ImuBlock]:
-        """Return the blocks that a payload completes."""
-        if entry.kind not in ("notification", "read"):
-            return []
+    def _decoded(self, entry: Entry, now: float) -> list[ImuBlock]:
         self._counts["payloads"] += 1
         if entry.generation < self._generation:
             self._counts["stale"] += 1
             return []
-        if entry.generation > self._generation:
-            self._new(entry.generation)
         try:
             messages = self._decoder.push(entry.payload, entry.channel)
         except DecodeError:

@@ -5,11 +5,13 @@ bit.
 Until a calibration was asked for and found good, rows carry inclinations only, and are marked so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from imuposture._blocks import ROLES, Entry, Event, MetricBlock, PairBlock, PostureBlock, Role
-from imuposture._errors import ConfigError, DecodeError
+import numpy as np
+
+from imuposture._blocks import ROLES, Entry, Event, ImuBlock, MetricBlock, PairBlock, PostureBlock, Role
+from imuposture._errors import ConfigError, DecodeError, SignalError
 from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
 from imuposture.pipeline.commands import Mark, Pause, command_of
@@ -17,12 +19,23 @@ from imuposture.pipeline.config import Config
 from imuposture.pipeline.findings import Findings
 from imuposture.pipeline.guide import Guide, Pauses
 from imuposture.pipeline.links import Link, LiveSensor
-from imuposture.pipeline.rows import Rows, join_metrics, join_pairs, join_postures, join_rows, no_rows, pieces
+from imuposture.pipeline.rows import (
+    PIECE,
+    Rows,
+    cut_pair,
+    join_metrics,
+    join_pairs,
+    join_postures,
+    join_rows,
+    no_rows,
+    pieces,
+)
 from imuposture.pipeline.walk import Pipeline
 
 __all__ = ["LivePipeline", "LiveSensor"]
 
 METRICS_S = 1.0  # rows that metrics are given at once: packets would cost them more than the rows in them
+MOST_TOLD = 20  # entries that could not be walked
 FIRST_S = 0.5  # rows from whose gravity the upright is assumed, until a calibration tells
 
 
@@ -36,6 +49,11 @@ class LivePipeline:
     config : Config, optional
     calibration : Calibration, optional
         Of the same wearing, valid from the first row on; without one, commands make it.
+
+    Attributes
+    ----------
+    faults : list of str
+        Why entries could not be walked, the first few; the walk goes on without them.
 
     Raises
     ------
@@ -59,11 +77,15 @@ class LivePipeline:
         self._origin_ns: int | None = None
         self._findings = Findings()
         self._pipeline: Pipeline | None = None
-        self._first: list[PairBlock] = []
+        self._waiting: list[PairBlock] = []
+        self._waiting_rows = 0
+        self._first = no_rows().samples
         self._guide = Guide(self.alignment.rate_hz)
         self._pauses = Pauses()
         self._metrics = _Metered(round(METRICS_S * self.alignment.rate_hz))
         self._notes: list[str] = []
+        self.faults: list[str] = []
+        self._n_faults = 0
         if calibration is not None:
             self._pipeline = Pipeline(self.alignment, calibration, self.config)
 
@@ -77,29 +99,25 @@ class LivePipeline:
         return {role: dict(link.statuses) for role, link in self._links.items()}
 
     def push(self, entry: Entry) -> Rows:
-        """Take the next entry; return the rows that are now known.
+        """Take the next entry; return the rows that are now known."""
+        events = self._take(entry)
+        rows = self._walk(self._aligned())
+        return _with_events(rows, events)
 
-        Raises
-        ------
-        SignalError
-            If a sensor's clock jumps further than the longest gap.
-        """
-        if self._origin_ns is None:
-            self._origin_ns = entry.arrival_ns
-        now = (entry.arrival_ns - self._origin_ns) * 1e-9
+    def push_all(self, entries: Iterable[Entry]) -> Iterator[Rows]:
+        """Take entries that are all there already, and yield the same rows in larger blocks: for replays."""
         events: list[Event] = []
-        if entry.kind == "command":
-            events += self._obey(entry, now)
-        link = None if entry.role is None else self._links.get(entry.role)
-        if link is None:
-            return _with_events(self._walk(self.alignment.advance(now)), events)
-        events += link.changed(entry, now)
-        pairs = [self.alignment.push(block) for block in link.decoded(entry, now)]
-        return _with_events(self._walk(join_pairs(pairs or [self.alignment.advance(now)])), events)
+        for entry in entries:
+            if entry.kind == "command" or self._waiting_rows >= PIECE:
+                yield _with_events(self._walk(self._aligned()), events)
+                events = []
+            events += self._take(entry)
+        yield _with_events(self._walk(self._aligned()), events)
 
     def finish(self) -> Rows:
         """Return the rows and figures that still waited."""
-        rows = self._walk(self.alignment.finish(), last=True)
+        self._wait_for(self.alignment.finish())
+        rows = self._walk(self._aligned(), last=True)
         if self._pipeline is None:
             return rows
         return Rows(rows.samples, rows.posture, join_metrics(rows.metrics, self._metrics.finish(self._pipeline)))
@@ -108,28 +126,83 @@ class LivePipeline:
         """Return what is known only after the last row, for the manifest."""
         links = {role: link.asdict() for role, link in self._links.items()}
         if self._pipeline is None:
-            return {"links": links, "notes": [*self._notes, "no sensor sent a row"]}
-        found = self._findings.asdict(self._pipeline, self._notes)
+            return {"links": links, "notes": [*self._told(), "no sensor sent a row"]}
+        found = self._findings.asdict(self._pipeline, self._told())
         found["alignment"]["clocks"] = self.alignment.clocks()
         return {**found, "links": links}
 
+    def _told(self) -> list[str]:
+        faults = [f"{self._n_faults} entries could not be walked: {'; '.join(self.faults)}"] if self.faults else []
+        return [*self._notes, *faults]
+
+    def _take(self, entry: Entry) -> list[Event]:
+        """Decode and align what an entry holds, or obey it; the rows wait to be walked."""
+        if self._origin_ns is None:
+            self._origin_ns = entry.arrival_ns
+        now = (entry.arrival_ns - self._origin_ns) * 1e-9
+        if entry.kind == "command":
+            events = self._obey(entry, now)
+            self._wait_for(self.alignment.advance(now))
+            return events
+        events, blocks = self._received(entry, now)
+        for block in blocks:
+            try:
+                self._wait_for(self.alignment.push(block))
+            except SignalError as error:  # a recording must not end because a sensor's clock went mad
+                self._fault(f"{entry.role} at {now:.1f} s: {error}")
+        if not blocks:
+            self._wait_for(self.alignment.advance(now))
+        return events
+
+    def _received(self, entry: Entry, now: float) -> tuple[list[Event], list[ImuBlock]]:
+        """Return what a sensor's entry holds."""
+        if entry.role is None or entry.role not in self._links:
+            return [], []
+        link = self._links[entry.role]
+        if link.is_new(entry):
+            self.alignment.reconnected(entry.role)
+        return link.taken(entry, now)
+
+    def _fault(self, told: str) -> None:
+        self._n_faults += 1
+        if len(self.faults) < MOST_TOLD:
+            self.faults.append(told)
+
+    def _wait_for(self, pair: PairBlock) -> None:
+        if len(pair):
+            self._waiting.append(pair)
+            self._waiting_rows += len(pair)
+
+    def _aligned(self) -> PairBlock:
+        """Return the rows that wait."""
+        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
+        return join_pairs(waiting) if waiting else no_rows().samples
+
     def _walk(self, pair: PairBlock, *, last: bool = False) -> Rows:
-        """Walk aligned rows; where a guided calibration ended, go on with it."""
+        """Walk aligned rows; where a guided calibration ended, those after it with the new one.
+
+        The row after which it changes is that of the last step's end, however rows are cut into blocks.
+        """
         pair = self._pauses.without(pair)
-        self._guide.hold(pair)
-        rows = self._begun(pair, last=last)
-        result = self._guide.result(last=last)
-        return rows if result is None else self._calibrated(rows, *result)
+        end = self._guide.end_s
+        done = len(pair) if end is None else int(np.searchsorted(pair.time_s, end)) + 1
+        self._guide.hold(cut_pair(pair, slice(done)))
+        rows = self._begun(cut_pair(pair, slice(done)), last=last)
+        result = self._guide.result() if done <= len(pair) or last else None
+        if result is not None:
+            rows = self._calibrated(rows, *result)
+        return rows if done >= len(pair) else join_rows(rows, self._walk(cut_pair(pair, slice(done, None)), last=last))
 
     def _begun(self, pair: PairBlock, *, last: bool) -> Rows:
         """Walk aligned rows; the very first wait until gravity can be told from them."""
         if self._pipeline is None:
-            self._first.append(pair)
-            pair = join_pairs(self._first)
-            if not len(pair) or (len(pair) < FIRST_S * self.alignment.rate_hz and not last):
+            self._first = join_pairs([self._first, pair])
+            wanted = round(FIRST_S * self.alignment.rate_hz)
+            if not len(self._first) or (len(self._first) < wanted and not last):
                 return no_rows()
-            self._first = []
-            self._pipeline = Pipeline(self.alignment, calibrate(pair, self.alignment.rate_hz), self.config)
+            pair, self._first = self._first, no_rows().samples
+            first = calibrate(cut_pair(pair, slice(wanted)), self.alignment.rate_hz)
+            self._pipeline = Pipeline(self.alignment, first, self.config)
         rows = no_rows()
         for piece in pieces(pair):
             posture = self._pipeline.posture(piece)
@@ -158,7 +231,7 @@ class LivePipeline:
         try:
             command = command_of(entry)
         except DecodeError as error:
-            self._notes.append(f"a command at {now:.1f} s was not obeyed: {error}")
+            self._fault(f"a command at {now:.1f} s was not obeyed: {error}")
             return []
         if isinstance(command, Mark):
             return [Event("mark", now, now)]

@@ -9,7 +9,7 @@ import numpy as np
 from imuposture._blocks import MetricBlock, PairBlock, PostureBlock, SensorRows
 from imuposture._errors import SignalError
 
-__all__ = ["Rows", "cut_pair", "join_metrics", "join_pairs", "join_postures", "join_rows", "no_rows", "pieces"]
+__all__ = ["PIECE", "Rows", "cut_pair", "join_metrics", "join_pairs", "join_postures", "join_rows", "no_rows", "pieces"]
 
 PIECE = 16384  # rows walked at a time: what the stages pass on stays in the cache
 _COLUMNS = tuple(member.name for member in fields(PostureBlock))

@@ -2,113 +2,22 @@
 
 import asyncio
 import heapq
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from imuposture._blocks import Entry, FloatArray, ImuBlock, Role, Stream
-from imuposture._errors import ConfigError, DecodeError
+from imuposture._blocks import Entry, FloatArray, ImuBlock, Role
+from imuposture._errors import ConfigError
 from imuposture.acquisition.ble import Clock, EntryQueue
-from imuposture.acquisition.drivers import Advertisement, Channel, Message, Procedure, Settings
 from imuposture.acquisition.readers import Recording, open_recording
 from imuposture.pipeline import LiveSensor
+from imuposture.recording.file_driver import FileDriver, packed
 from imuposture.recording.outcome import SensorTally
 from imuposture.recording.wishes import Wishes
 
-__all__ = ["FileDecoder", "FileDriver", "FileSource"]
+__all__ = ["FileSource"]
 
 ROWS = 4  # a payload
-_HEAD = struct.Struct("<BH")  # magnetometer or not, rows
-
-
-class FileDecoder:
-    """Rows, packed as they are, -> a block.
-
-    Parameters
-    ----------
-    role : "upper" or "lower"
-    """
-
-    def __init__(self, role: Role) -> None:
-        self._role = role
-
-    def push(self, payload: bytes, channel: int = 0) -> list[Message]:
-        """Take a payload that `packed` made.
-
-        Raises
-        ------
-        DecodeError
-            If it is none.
-        """
-        if channel or len(payload) < _HEAD.size:
-            raise DecodeError(f"{len(payload)} bytes of channel {channel} are no rows of a file")
-        magnetometer, rows = _HEAD.unpack_from(payload)
-        wide = 7 + 3 * magnetometer
-        if magnetometer > 1 or len(payload) != _HEAD.size + rows * (8 * wide + 1):
-            raise DecodeError(f"{len(payload)} bytes cannot hold {rows} rows")
-        table = np.frombuffer(payload, "<f8", rows * wide, _HEAD.size).reshape(rows, wide)
-        flags = np.frombuffer(payload, np.uint8, rows, len(payload) - rows).copy()
-        columns = [np.ascontiguousarray(table[:, first : first + 3]) for first in range(1, wide, 3)]
-        mag = columns[2] if magnetometer else None
-        return [ImuBlock(self._role, table[:, 0].copy(), columns[0], columns[1], mag, flags)]
-
-
-def packed(block: ImuBlock) -> bytes:
-    """Return a block as a payload."""
-    arrays = [block.ticks[:, None], block.acc, block.gyr, *(() if block.mag is None else (block.mag,))]
-    flags = np.zeros(len(block.ticks), np.uint8) if block.flags is None else block.flags
-    head = _HEAD.pack(block.mag is not None, len(block.ticks))
-    return head + np.hstack(arrays).astype("<f8").tobytes() + flags.tobytes()
-
-
-class FileDriver:
-    """What a recording's sensor looks like to the walk; only plays the part of a driver.
-
-    Parameters
-    ----------
-    stream : Stream
-        As its reader found it.
-    """
-
-    name, title = "file", "a recording"
-    verified: str | None = None
-    channels: tuple[Channel, ...] = (Channel("", notifies=False),)
-    min_mtu = 23
-    rates_hz: tuple[float, ...] = ()
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self.default_rate_hz = stream.rate_hz
-
-    def matches(self, advertisement: Advertisement) -> bool:
-        """Nothing on the air is a file."""
-        del advertisement
-        return False
-
-    def stream(self, settings: Settings) -> Stream:
-        """Return what the file says."""
-        del settings
-        return self._stream
-
-    def decoder(self, settings: Settings) -> FileDecoder:
-        """Return a decoder."""
-        return FileDecoder(settings.role)
-
-    def start(self, settings: Settings) -> Procedure:
-        """Need nothing."""
-        del settings
-        yield from ()
-
-    def stop(self, settings: Settings) -> Procedure:
-        """Need nothing."""
-        del settings
-        yield from ()
-
-    def identify(self) -> None:
-        """Cannot be made to blink."""
 
 
 class _Packet(NamedTuple):
@@ -153,7 +62,13 @@ class FileSource:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self, queue: EntryQueue) -> None:
-        """Open the file."""
+        """Open the file.
+
+        Raises
+        ------
+        ConfigError
+            If it holds none of the sensors that are wanted.
+        """
         self._queue = queue
         self._recording = open_recording(self._path, magnetometer=self._wishes.magnetometer)
         self.sensors = {

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from imuposture._blocks import Entry
 from imuposture.acquisition.ble import NATIVE, Clock, Transport
-from imuposture.output import Journal, Result
 from imuposture.pipeline import Config, Rows
 from imuposture.pipeline.commands import Command
 from imuposture.recording.feed import Feed, Reader
@@ -82,8 +81,6 @@ def record(
             if began is not None:
                 began(recorder)
 
-        from contextlib import ExitStack
-
         with ExitStack() as handling:
             takers = [thread.feed.put for thread in threads]
             return await record_async(upper, lower, out, seconds=seconds, takers=takers, began=begin, **more)
@@ -113,7 +110,6 @@ async def record_async(
     transport: Transport = NATIVE,
     clock: Clock | None = None,
     source: Source | None = None,
-    close_session: Callable[[Path], Result] | None = None,
 ) -> Outcome:
     """Record in the running loop, without looking at signals; see `record`.
 
@@ -136,8 +132,6 @@ async def record_async(
     clock : Clock, optional
     source : Source, optional
         Instead of URIs.
-    close_session : callable, optional
-        Given the session folder, makes a session of its journal.
 
     Raises
     ------
@@ -149,15 +143,12 @@ async def record_async(
         If the session folder cannot be made.
     """
     clock = clock or Clock()
-    folder = None if out is None else Path(out)
     recorder = Recorder(
         source or source_of(upper, lower, wishes, transport=transport, clock=clock),
         config=config,
         calibration=calibration,
         seconds=seconds,
-        journal=None if folder is None else lambda manifest: Journal(folder, manifest),
-        close_session=None if folder is None or close_session is None else lambda: close_session(folder),
-        folder=folder,
+        folder=None if out is None else Path(out),
         takers=takers,
         told=told,
         clock=clock,
@@ -174,6 +165,8 @@ def _signals(recorder: Recorder) -> "Iterator[None]":
     before: dict[int, Any] = {}
 
     def handler(number: int, _frame: FrameType | None) -> None:
+        if recorder.closing:  # the radio is silent by now, and nothing is lost that `recover` does not bring back
+            raise KeyboardInterrupt
         loop.call_soon_threadsafe(recorder.stop, SIGNALS[signal.Signals(number).name])
 
     if threading.current_thread() is threading.main_thread():

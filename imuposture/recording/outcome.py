@@ -31,6 +31,8 @@ class SensorTally:
         Payloads that the queue had no room for; lost.
     state : str
         Of the link at the end, before it was closed.
+    battery_percent : float or None
+        As the sensor said last; None if it did not.
     reason : str
         Why its last connection ended or its last attempt failed; empty if all was well.
     """
@@ -42,6 +44,7 @@ class SensorTally:
     overflowed: int = 0
     state: str = ""
     reason: str = ""
+    battery_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Outcome:
         """0 if all that was wanted is there; Ctrl-C is the usual way to end a recording."""
         if self.recoverable:
             return 1
+        if not self.sensors:  # ended before there was anything to record
+            return EXIT_CODES.get(self.ending, 130)
         return EXIT_CODES.get(self.ending, 0)
 
     def message(self) -> str:
@@ -115,6 +120,8 @@ def _sentence(role: Role, tally: SensorTally) -> str:
         told += f", link lost {tally.losses} time(s)"
     if tally.stale or tally.overflowed:
         told += f", {tally.stale} late and {tally.overflowed} overflowed payloads dropped"
+    if tally.battery_percent is not None:
+        told += f", battery {tally.battery_percent:.0f} %"
     if tally.state not in ("streaming", "", "closed"):
         told += f"; at the end it was {tally.state} ({tally.reason or 'no reason known'})"
     return told

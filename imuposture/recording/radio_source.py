@@ -13,6 +13,7 @@ from imuposture.acquisition.ble.host import watch_host
 from imuposture.acquisition.drivers import Driver
 from imuposture.pipeline import LiveSensor
 from imuposture.recording.outcome import SensorTally
+from imuposture.recording.walks import facts_of
 from imuposture.recording.wishes import Wishes
 
 __all__ = ["Airs", "Native", "RadioSource"]
@@ -74,6 +75,11 @@ class RadioSource:
         self._queue: EntryQueue | None = None
         self._watch: asyncio.Task[None] | None = None
         self._entered = False
+
+    @property
+    def worlds(self) -> Mapping[str, Any]:
+        """The virtual worlds that the sensors are worn in, by name; they know the truth. None around real sensors."""
+        return getattr(self._airs, "worlds", {})
 
     async def open(self, queue: EntryQueue) -> None:
         """Find the sensors; one that is not there is taken for one of the other's kind, and sought on.
@@ -170,21 +176,7 @@ class RadioSource:
 
     def _facts(self, role: Role, salt: str) -> dict[str, Any]:
         sensor, found = self.sensors[role], self._found.get(role)
-        settings = sensor.settings
-        stream = sensor.driver.stream(settings)
-        facts: dict[str, Any] = {
-            "driver": sensor.driver.name,
-            "title": sensor.driver.title,
-            "verified": sensor.driver.verified,
-            "sensor": stream.sensor,
-            "rate_hz": stream.rate_hz,
-            "settings": {
-                "rate_hz": settings.rate_hz,
-                "magnetometer": settings.magnetometer,
-                "part": settings.part,
-                "options": dict(settings.options),
-            },
-        }
+        facts = facts_of(sensor)
         if found is not None:
             digest = hashlib.sha256((salt + found.advertisement.address).encode()).hexdigest()
             facts |= {"address_salt": salt, "address_sha256": digest}

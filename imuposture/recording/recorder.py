@@ -17,7 +17,8 @@ from imuposture._blocks import Entry, Role
 from imuposture._errors import ImuPostureError, SessionError
 from imuposture.acquisition.ble import Clock, EntryQueue
 from imuposture.calibration import Calibration
-from imuposture.output import Result
+from imuposture.output import Journal, Result, close_session
+from imuposture.output.closing import Walk
 from imuposture.pipeline import Config, LivePipeline, LiveSensor, Rows
 from imuposture.pipeline.commands import Command, entry_of
 from imuposture.recording.outcome import Ending, Outcome, SensorTally
@@ -26,8 +27,7 @@ from imuposture.recording.sources import Source
 __all__ = ["EntrySink", "Recorder"]
 
 PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
-AT_ONCE_S = 0.005  # of work before the radio's callbacks get their turn
-MOST_FAULTS = 20  # of the walk that are told in words
+AT_ONCE_S = 0.001  # of work before the radio's callbacks get their turn
 
 
 class EntrySink(Protocol):
@@ -53,10 +53,12 @@ class Recorder:
         Of the same wearing; without one, commands make it.
     seconds : float, optional
         Length, from the first samples of both sensors; None: until told to stop.
-    journal : callable, optional
-        Given the manifest, opens the journal.
-    close_session : callable, optional
-        Closes a session folder from its journal.
+    folder : Path, optional
+        The session folder, new or empty; None: nothing is kept.
+    journal : callable
+        Given folder and manifest, opens the journal.
+    close : callable
+        Given folder, a fresh walk and what was found, makes a session of the journal.
     takers : sequence of callable
         Called with every block of rows, in the loop: they must be quick (`imuposture.recording.feed`).
     told : callable, optional
@@ -68,6 +70,8 @@ class Recorder:
     ----------
     walk : LivePipeline or None
         Once the sensors are known.
+    closing : bool
+        A session is being made of the journal; that may take a while, and may be left to `imuposture recover`.
     """
 
     def __init__(
@@ -77,31 +81,39 @@ class Recorder:
         config: Config | None = None,
         calibration: Calibration | None = None,
         seconds: float | None = None,
-        journal: Callable[[Mapping[str, Any]], EntrySink] | None = None,
-        close_session: Callable[[], Result] | None = None,
         folder: Path | None = None,
+        journal: Callable[[Path, Mapping[str, Any]], EntrySink] = Journal,
+        close: Callable[[Path, Walk, Mapping[str, Any]], Result] = close_session,
         takers: Sequence[Callable[[Rows], None]] = (),
         told: Callable[[Entry], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.walk: LivePipeline | None = None
         self._source, self._config, self._calibration = source, config or Config(), calibration
-        self._seconds, self._open_journal, self._close_session = seconds, journal, close_session
+        self._seconds, self._open_journal, self._close_session = seconds, journal, close
         self._folder, self._takers, self._told = folder, takers, told
+        self._fresh: Callable[[], LivePipeline] | None = None
+        self.closing = False
         self._clock = clock or Clock()
         self._queue = EntryQueue()
         self._journal: EntrySink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Future[Ending] | None = None
         self._polite = True
+        self._early: list[Command] = []
         self._closing: asyncio.Task[None] | None = None
         self._began_ns: int | None = None
         self._first_ns: int | None = None
         self._last_ns = 0
         self._streaming: set[Role] = set()
         self._payloads: dict[Role, int] = {}
-        self._rows = self._faults = 0
+        self._rows = 0
         self._notes: list[str] = []
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the time that was asked for runs: both sensors have sent samples, or one for long enough."""
+        return self._began_ns is not None
 
     async def run(self) -> Outcome:
         """Record until the time is up or somebody says stop.
@@ -115,10 +127,13 @@ class Recorder:
         """
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
+        self._refuse_used_folder()
         try:
             await self._before_stop(self._source.open(self._queue))
             if not self._stop.done():
                 self._begin(self._source.sensors)
+                for command in self._early:
+                    self._enter(command)
                 self._source.start()
                 return await self._recorded()
             return Outcome(self._stop.result())
@@ -142,10 +157,22 @@ class Recorder:
             self._closing.cancel()
 
     def command(self, command: Command) -> None:
-        """Let the walk obey a command, and the journal keep it. From any thread."""
-        entry = entry_of(command, self._clock.now_ns())
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._queue.put, entry)
+        """Let the walk obey a command, and the journal keep it. From any thread; its time is that of its arrival."""
+        if self._loop is None:
+            self._early.append(command)
+        else:
+            self._loop.call_soon_threadsafe(self._enter, command)
+
+    def _enter(self, command: Command) -> None:
+        self._queue.put(entry_of(command, self._clock.now_ns()))
+
+    def _refuse_used_folder(self) -> None:
+        """Say so before sensors are sought; the journal looks again, more closely."""
+        if self._folder is not None and self._folder.is_dir() and any(self._folder.iterdir()):
+            raise SessionError(
+                f"{self._folder} is not empty; a recording begins in a new folder: choose another --out, or, if a "
+                f"recorder died here: imuposture recover {self._folder}"
+            )
 
     async def _before_stop(self, work: Any) -> None:
         """Do something, unless somebody says stop before it is done."""
@@ -159,9 +186,10 @@ class Recorder:
             task.result()
 
     def _begin(self, sensors: Mapping[Role, LiveSensor]) -> None:
-        self.walk = LivePipeline(sensors, self._config, self._calibration)
-        if self._open_journal is not None:
-            self._journal = self._open_journal(self._manifest())
+        self._fresh = lambda: LivePipeline(sensors, self._config, self._calibration)
+        self.walk = self._fresh()
+        if self._folder is not None:
+            self._journal = self._open_journal(self._folder, self._manifest())
 
     def _manifest(self) -> dict[str, Any]:
         """Return what is known before the first entry; enough to walk the journal again."""
@@ -173,7 +201,7 @@ class Recorder:
             "placement": self._config.placement,
             "config": self._config.asdict(),
             "config_hash": self._config.hash(),
-            **({} if self._calibration is None else {"calibration": self._calibration.asdict()}),
+            **({} if self._calibration is None else {"calibration_given": self._calibration.asdict()}),
             **self._source.facts(),
         }
 
@@ -224,14 +252,8 @@ class Recorder:
         self._count(entry)
         if self._told is not None and entry.kind in ("link", "command"):
             self._told(entry)
-        if self.walk is None:
-            return
-        try:
-            rows = self.walk.push(entry)
-        except ImuPostureError as error:
-            self._fault(error)
-            return
-        self._give(rows)
+        if self.walk is not None:
+            self._give(self.walk.push(entry))
 
     def _give(self, rows: Rows) -> None:
         found = rows.metrics
@@ -263,43 +285,54 @@ class Recorder:
         if self._stop is not None and not self._stop.done():
             self._stop.set_result("time is up")
 
-    def _fault(self, error: Exception) -> None:
-        self._faults += 1
-        if self._faults <= MOST_FAULTS:
-            self._notes.append(f"the walk: {error}")
-
     def _closed(self, ending: Ending, tallies: Mapping[Role, SensorTally]) -> Outcome:
         """Close walk and journal, and say what is there now."""
         if self.walk is not None:
-            try:
-                self._give(self.walk.finish())
-            except ImuPostureError as error:
-                self._fault(error)
-        result = self._session()
+            self._give(self.walk.finish())
+            self._notes += [f"not walked: {fault}" for fault in self.walk.faults]
+        result = self._session(ending)
         began = self._last_ns if self._began_ns is None else self._began_ns
         return Outcome(
             ending,
             folder=self._folder,
             result=result,
-            recoverable=self._journal is not None and self._close_session is not None and result is None,
+            recoverable=self._journal is not None and result is None,
             seconds=(self._last_ns - began) * 1e-9,
             sensors=self._tallied(tallies),
             rows=self._rows,
             notes=tuple(self._notes),
         )
 
-    def _session(self) -> Result | None:
-        if self._journal is None:
+    def _session(self, ending: Ending) -> Result | None:
+        """Make a session of the journal; if that fails, or takes somebody too long, it can be recovered."""
+        if self._journal is None or self._folder is None or self._fresh is None:
             return None
+        self.closing = True
         try:
             self._journal.close()
-            return None if self._close_session is None else self._close_session()
+            found = {"recording": {"ending": ending, "overflowed": self._queue.lost}}
+            return self._close_session(self._folder, self._fresh(), found)
         except ImuPostureError as error:
             self._notes.append(str(error))
-            return None
+        except KeyboardInterrupt:
+            self._notes.append("closing was interrupted")
+        finally:
+            self.closing = False
+        return None
 
     def _tallied(self, tallies: Mapping[Role, SensorTally]) -> dict[Role, SensorTally]:
+        told = {} if self.walk is None else self.walk.statuses()
         return {
-            role: replace(tally, payloads=self._payloads.get(role, 0), overflowed=self._queue.lost.get(role, 0))
+            role: replace(
+                tally,
+                payloads=self._payloads.get(role, 0),
+                overflowed=self._queue.lost.get(role, 0),
+                battery_percent=_percent(told.get(role, {})),
+            )
             for role, tally in tallies.items()
         }
+
+
+def _percent(statuses: Mapping[str, Mapping[str, object]]) -> float | None:
+    percent = statuses.get("battery", {}).get("percent")
+    return float(percent) if isinstance(percent, int | float) else None

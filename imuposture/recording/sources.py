@@ -1,4 +1,4 @@
-"""Sources: URIs -> sensors whose entries come: ``ble:NAME|ADDRESS[#n]``, ``virtual:SCRIPT|FILE.toml``, ``file:PATH``."""
+"""Sources: URIs -> sensors whose entries come: ``ble:NAME|ADDRESS[#n]``, ``virtual:NAME|FILE.toml``, ``file:PATH``."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

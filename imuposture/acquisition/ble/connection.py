@@ -95,7 +95,7 @@ class Connection:
         self.listener: Listener | None = None
         self.last_ns = clock.now_ns()
         self.payloads = 0
-        self.over = self.was_open = False
+        self.over = self.was_open = self._is_lost = False
         self._driver, self._queue, self._clock, self._lasting = driver, queue, clock, lasting
         self._ended = ended
         self._takers: dict[int, list[Role]] = {}  # channel -> who wears the IMUs that its payloads are of
@@ -168,8 +168,8 @@ class Connection:
         """Disconnect, whatever state the link is in; what still comes is stale."""
         for channel in () if self.over else self._takers:
             await self._tried(self._client.stop_notify(self._uuid(channel)), UNSUBSCRIBE_S)
-        was_over, self.over = self.over, True
-        await self._tried(self._client.disconnect(), DISCONNECT_LOST_S if was_over else DISCONNECT_S)
+        self.over = True
+        await self._tried(self._client.disconnect(), DISCONNECT_LOST_S if self._is_lost else DISCONNECT_S)
 
     def _uuid(self, channel: int) -> str:
         return self._driver.channels[channel].uuid
@@ -203,6 +203,7 @@ class Connection:
 
     def _lost(self, _client: object) -> None:
         """Take note that the link ended; bleak calls this for our own disconnects too."""
+        self._is_lost = True
         if not self.over:
             self.over = True
             self._ended()

@@ -260,11 +260,12 @@ class Link:
 
     async def _close(self, reason: str) -> None:
         """Be rid of the connection, if there is one."""
-        connection, self._connection = self._connection, None
+        connection = self._connection
         if connection is None:
             return
         told = connection.was_open and not connection.over
         await connection.close()
+        self._connection = None
         if told:
             self._tell("closed", reason=reason)
 

@@ -77,6 +77,8 @@ def paired(path: Path | None = None) -> dict[Role, Paired]:
         if len(content) > _MOST:
             raise ValueError(f"more than {_MOST >> 10} kB")
         told = json.loads(content)
+        if not isinstance(told, dict):
+            raise ValueError("it is not a JSON object")
         return {role: Paired(**told[role]) for role in ROLES if role in told and _is_sound(told[role])}
     except FileNotFoundError:
         return {}

@@ -66,7 +66,9 @@ class EntryQueue:
         self._entries.clear()
         for role, (count, last) in untold.items():
             payload = json.dumps({"event": "overflow", "lost": count}, sort_keys=True).encode()
-            batch.append(Entry(last.arrival_ns, "link", role, last.generation, 0, payload))
+            # Time never runs backwards from entry to entry.
+            arrival_ns = max(last.arrival_ns, batch[-1].arrival_ns) if batch else last.arrival_ns
+            batch.append(Entry(arrival_ns, "link", role, last.generation, 0, payload))
         return batch
 
     def _lose(self, entry: Entry) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from imuposture._blocks import Role
 from imuposture._errors import AcquisitionError
@@ -48,7 +49,14 @@ def choose_driver(advertisement: Advertisement) -> Driver | None:
     """Return the driver that takes a sensor, of all that are installed."""
     from imuposture.acquisition.drivers.registry import driver_for
 
-    return driver_for(advertisement)
+    return driver_for(advertisement, _drivers())
+
+
+@cache
+def _drivers() -> Mapping[str, Driver]:
+    from imuposture.acquisition.drivers.registry import drivers
+
+    return drivers()
 
 
 def shown_name(advertisement: Advertisement) -> str:

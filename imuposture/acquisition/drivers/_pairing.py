@@ -29,40 +29,48 @@ class Row:
 
 
 class ByOrder:
-    """Joins parts that carry no time: the n-th of one to the n-th of the other, as long as they come in turn.
+    """Joins parts that carry no time, by the turn in which they come.
+
+    Within a row the parts keep their order, so a part that comes out of turn belongs to the next row, and what the row
+    before it lacks was lost. Of three parts two orders are possible; the other is tried when two rows running are not
+    whole. An order that starts elsewhere (the rates first) shifts the parts by one row against each other at most.
 
     Parameters
     ----------
     parts : sequence of str
-        What makes a row.
-    depth : int
-        Samples in one payload. A part that is further ahead than that goes without the others.
+        What makes a row, in the order expected.
     """
 
-    def __init__(self, parts: Sequence[str], depth: int) -> None:
-        self._queues: dict[str, deque[FloatArray]] = {part: deque() for part in parts}
-        self._depth = depth
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._order = list(parts)
+        self._open: dict[str, FloatArray] = {}
+        self._broken = 0
         self._count = 0
 
     def push(self, part: str, values: FloatArray) -> list[Row]:
-        """Take samples of one part, (n, 3) or (n, 4); return the rows that are complete, or will never be."""
-        self._queues[part].extend(values)
-        rows = []
-        while self._ready():
-            parts = {name: queue.popleft() for name, queue in self._queues.items() if queue}
-            rows.append(Row(float(self._count), parts))
-            self._count += 1
-        return rows
+        """Take the samples of one payload, (n, 3) or (n, 4); return the rows that are whole, or will never be."""
+        turn = self._order.index
+        rows = self._close() if any(turn(part) <= turn(one) for one in self._open) else []
+        self._open[part] = values
+        return rows + (self._close() if len(self._open) == len(self._order) else [])
 
-    def _ready(self) -> bool:
-        return all(self._queues.values()) or any(len(queue) > self._depth for queue in self._queues.values())
+    def _close(self) -> list[Row]:
+        samples = max(map(len, self._open.values()))
+        told = [{part: values[n] for part, values in self._open.items() if n < len(values)} for n in range(samples)]
+        rows = [Row(float(self._count + n), parts) for n, parts in enumerate(told)]
+        self._count += samples
+        self._broken = self._broken + 1 if len(self._open) < len(self._order) else 0
+        if self._broken == 2:
+            self._order[1:], self._broken = self._order[:0:-1], 0
+        self._open = {}
+        return rows
 
 
 class ByStamp:
     """Joins parts by their times on one clock: what lies within three quarters of a period becomes one row.
 
     A row has the time of its earliest part. It waits until each part that is `expected` has gone past it, or until
-    others are ``patience`` ahead.
+    others are ``patience`` ahead; a part that comes even later makes rows that are marked as out of order.
 
     Parameters
     ----------
@@ -74,6 +82,7 @@ class ByStamp:
     def __init__(self, parts: Sequence[str], period: float, patience: float) -> None:
         self._queues: dict[str, deque[tuple[float, FloatArray]]] = {part: deque() for part in parts}
         self._last: dict[str, float] = {}
+        self._told = -np.inf
         self._near, self._patience = NEAR * period, patience
         self.expected: set[str] = set()
 
@@ -106,13 +115,16 @@ class ByStamp:
 
     def _take(self, first: float) -> Row:
         near = [queue for queue in self._queues.items() if queue[1] and queue[1][0][0] <= first + self._near]
-        return Row(first, {part: queue.popleft()[1] for part, queue in near})
+        parts = {part: queue.popleft()[1] for part, queue in near}
+        late, self._told = first <= self._told, max(first, self._told)
+        return Row(first, parts, int(Quality.DUPLICATE_OR_REORDERED) if late else 0)
 
     def _all_of_an_older_clock(self) -> list[Row]:
         rows = []
         while (first := self._first()) is not None:
             rows.append(self._take(first))
         self._last.clear()
+        self._told = -np.inf
         return rows
 
 

@@ -5,12 +5,13 @@ data of sensors before; likewise it takes the output of a processor only once it
 """
 
 import struct
+from collections import deque
 
 import numpy as np
 
 from imuposture._blocks import FloatArray, ImuBlock, Role
 from imuposture.acquisition.drivers._pairing import ByOrder, Row, block_of
-from imuposture.acquisition.drivers._wire import DEGREE, GRAVITY, refusal
+from imuposture.acquisition.drivers._wire import DEGREE, GRAVITY, reals, refusal
 from imuposture.acquisition.drivers.messages import Message, Reply, Status
 from imuposture.acquisition.drivers.metamotion_commands import ACC, FUSION, GYR, MAG, MODULES, PROCESSOR, chips_of
 
@@ -20,7 +21,6 @@ MODULE_INFO = 0x80
 BATTERY, MADE, COUNTED = (0x11, 0x8C), (PROCESSOR, 0x02), (PROCESSOR, 0x03)
 MAG_UT = 1 / 16
 MILLI_G = GRAVITY / 1000
-LIMIT = 1e5  # no output of the fusion reaches it, in mg, deg/s or uT
 # Outputs of the fusion that are vectors: what they are, and their unit.
 FUSION_VECTORS = {0x04: ("acc", MILLI_G), 0x05: ("gyr", DEGREE), 0x06: ("mag", 1.0)}
 FUSION_SAYS = {
@@ -41,7 +41,7 @@ class MetaMotionDecoder:
     acc_range_g, gyr_range_dps : int
         Ranges that were set; raw numbers mean nothing without them.
     magnetometer : bool
-        The blocks hold ``mag``: the newest sample in the row after it, NaN in the others.
+        The blocks hold ``mag``: each sample in the first row after it that has none, NaN in the others.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class MetaMotionDecoder:
         self._acc_unit = acc_range_g / 32768 * GRAVITY
         self._gyr_unit = gyr_range_dps / 2000 / 16.4 * DEGREE  # the chip's own 16.4 LSB at 2000 deg/s, not 32768/2000
         self._optional = [name for name, there in (("mag", magnetometer), ("quat", route == "fusion")) if there]
-        self._joining = ByOrder(("acc", "gyr", "quat") if route == "fusion" else ("acc", "gyr"), self._depth())
-        self._mag: FloatArray | None = None
+        self._joining = ByOrder(("acc", "gyr", "quat") if route == "fusion" else ("acc", "gyr"))
+        self._field: deque[FloatArray] = deque(maxlen=3)
         self._implementations: dict[int, int] = {}
         self._processor: int | None = None
 
@@ -73,11 +73,8 @@ class MetaMotionDecoder:
         if (module, register) in answers:
             return answers[module, register](payload)
         if module in (FUSION, MAG):
-            return (self._fused if module == FUSION else self._field)(register, payload)
+            return (self._fused if module == FUSION else self._magnetic)(register, payload)
         return self._sampled(module, register, payload)
-
-    def _depth(self) -> int:
-        return 3 if self._route == "packed" else 1
 
     def _module(self, payload: bytes) -> list[Message]:
         """Read which chip a module is; one that is missing answers with nothing."""
@@ -119,11 +116,12 @@ class MetaMotionDecoder:
             return self._out(self._joining.push("acc", raw * self._acc_unit))
         return self._out(self._joining.push("gyr", raw * self._gyr_unit))
 
-    def _field(self, register: int, payload: bytes) -> list[Message]:
-        """Keep the newest field for the next row."""
+    def _magnetic(self, register: int, payload: bytes) -> list[Message]:
+        """Keep the field for the next rows."""
         if (register, len(payload)) not in {(0x05, 8), (0x09, 20)}:
             raise refusal(payload, "the field comes at register 5 with one sample, or at 9 with three")
-        self._mag = np.frombuffer(payload, dtype="<i2", offset=2).astype(np.float64)[-3:] * MAG_UT
+        raw = np.frombuffer(payload, dtype="<i2", offset=2).reshape(-1, 3).astype(np.float64)
+        self._field.extend(raw * MAG_UT)
         return []
 
     def _fused(self, register: int, payload: bytes) -> list[Message]:
@@ -132,7 +130,7 @@ class MetaMotionDecoder:
             part, unit = FUSION_VECTORS[register]
             values = _reals(payload, 3, accuracy=True) * unit
             if part == "mag":
-                self._mag = values
+                self._field.append(values)
                 return []
             return self._join(part, values, payload)
         if register == 0x07:
@@ -151,8 +149,9 @@ class MetaMotionDecoder:
     def _out(self, rows: list[Row]) -> list[Message]:
         if not rows:
             return []
-        if self._mag is not None and "mag" in self._optional:
-            rows[0].parts["mag"], self._mag = self._mag, None
+        for row in rows if "mag" in self._optional else []:
+            if self._field:
+                row.parts["mag"] = self._field.popleft()
         block: ImuBlock = block_of(self._role, rows, self._optional)
         return [block]
 
@@ -160,10 +159,7 @@ class MetaMotionDecoder:
 def _reals(payload: bytes, count: int, accuracy: bool = False) -> FloatArray:
     if len(payload) != 2 + 4 * count + accuracy:
         raise refusal(payload, f"this output of the fusion takes {2 + 4 * count + accuracy} bytes")
-    values = np.frombuffer(payload, dtype="<f4", offset=2, count=count).astype(np.float64)
-    if not np.all(np.abs(values) < LIMIT):  # NaN is not less than anything
-        raise refusal(payload, f"outputs of the fusion must be numbers below {LIMIT:g}")
-    return values
+    return reals(payload[2 : 2 + 4 * count], payload)
 
 
 def _battery(payload: bytes) -> list[Message]:

@@ -10,14 +10,13 @@ import numpy as np
 
 from imuposture._blocks import FloatArray, ImuBlock, Role
 from imuposture.acquisition.drivers._pairing import ByStamp, block_of
-from imuposture.acquisition.drivers._wire import DEGREE, refusal
+from imuposture.acquisition.drivers._wire import DEGREE, reals, refusal
 from imuposture.acquisition.drivers.messages import Message, Reply, Status
 
 __all__ = ["PATH_PARTS", "REFERENCES", "MovesenseDecoder"]
 
 RESULT, DATA, DATA_PART2 = 1, 2, 3
 FIRST_PART, SECOND_PART_MOST = 150, 156  # bytes of payload; the firmware's buffer holds 158 with the header
-LIMIT = 1e5  # no unit of these streams reaches it; what does is garbage
 WRAP_MS = 2.0**32
 PATIENCE_MS = 500.0  # several packets, which come about 13 times a second
 
@@ -131,7 +130,7 @@ class MovesenseDecoder:
         count, rest = divmod(len(data) - 4, 12 * len(parts))
         if rest or count < 1:
             raise refusal(payload, f"samples of {'+'.join(parts)} take 4 + {12 * len(parts)} n bytes")
-        values = _reals(data[4:], payload).reshape(len(parts), count, 3)
+        values = reals(data[4:], payload).reshape(len(parts), count, 3)
         ticks: FloatArray = int.from_bytes(data[:4], "little") + np.arange(count, dtype=np.float64) * self._period_ms
         ticks[ticks >= WRAP_MS] -= WRAP_MS
         columns = {part: values[place] * UNITS[part] for place, part in enumerate(parts)}
@@ -146,13 +145,6 @@ class MovesenseDecoder:
         return ImuBlock(self._role, ticks, columns["acc"], columns.get("gyr", missing), mag)
 
 
-def _reals(data: bytes, payload: bytes) -> FloatArray:
-    values = np.frombuffer(data, dtype="<f4").astype(np.float64)
-    if not np.all(np.abs(values) < LIMIT):  # NaN is not less than anything
-        raise refusal(payload, f"values must be numbers below {LIMIT:g}")
-    return values
-
-
 def _half_lost(name: str) -> Status:
     return Status("error", {"text": f"the second part of a payload of {name} never came; the first was dropped"})
 
@@ -160,7 +152,7 @@ def _half_lost(name: str) -> Status:
 def _temperature(data: bytes, payload: bytes) -> Status:
     if len(data) != 8:
         raise refusal(payload, "a temperature is a float32 in kelvin and a stamp of four bytes")
-    kelvin = float(_reals(data[:4], payload)[0])
+    kelvin = float(reals(data[:4], payload)[0])
     return Status(
         "temperature", {"celsius": kelvin - 273.15, "kelvin": kelvin, "ticks": int.from_bytes(data[4:], "little")}
     )
@@ -170,7 +162,7 @@ def _heart_rate(data: bytes, payload: bytes) -> Status:
     if len(data) < 6 or len(data) % 2:
         raise refusal(payload, "a heart rate is a float32 in beats a minute and intervals of two bytes")
     intervals = [int(value) for value in np.frombuffer(data[4:], dtype="<u2")]
-    return Status("heart_rate", {"bpm": float(_reals(data[:4], payload)[0]), "intervals_ms": intervals})
+    return Status("heart_rate", {"bpm": float(reals(data[:4], payload)[0]), "intervals_ms": intervals})
 
 
 def _ecg(data: bytes, payload: bytes) -> Status:

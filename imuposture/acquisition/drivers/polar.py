@@ -8,10 +8,11 @@ An **H10 has no gyroscope** (``model=h10``): its rows hold NaN for angular rates
 trusted, and no turn about the vertical is seen at all.
 
 Sources: ``online_measurement.pdf``, unit tests and issues of polarofficial/polar-ble-sdk. A stream that is not
-stopped runs until the battery is empty. Directions of the axes are not documented.
+stopped runs until the battery is empty. Directions of the axes are not documented. One batch of H10 is reported with
+another control point (FB005C52-...); those are not found here.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from imuposture._blocks import Stream
 from imuposture._errors import AcquisitionError, ConfigError
@@ -24,7 +25,6 @@ from imuposture.acquisition.drivers.polar_decoder import BATTERY, CONTROL, DATA,
 from imuposture.acquisition.drivers.polar_frames import ACC, GYR, MAG, SDK_MODE
 from imuposture.acquisition.drivers.procedures import (
     Answer,
-    Await,
     Procedure,
     Read,
     Step,
@@ -95,9 +95,9 @@ class Polar:
         rates, ranges = self._asked(settings)
         yield Subscribe(CONTROL)
         yield Subscribe(DATA)
-        features = yield from _features(rates)
+        measurable = yield from _features(rates)
         yield Read(BATTERY)
-        yield from _stop([name for name in (*NUMBERS, "sdk_mode") if features.values[name]])
+        yield from _stop(measurable)
         if switch(settings, "sdk_mode"):
             yield from _command(control.start(SDK_MODE), "start.sdk_mode", "leave sdk_mode out")
         for part, rate in rates.items():
@@ -106,8 +106,8 @@ class Polar:
 
     def stop(self, settings: Settings) -> Procedure:
         """Stop each stream, and turn notifications off."""
-        names = [*self._asked(settings)[0]]
-        yield from _stop([*names, "sdk_mode"] if switch(settings, "sdk_mode") else names)
+        running = [NUMBERS[part] for part in self._asked(settings)[0]]
+        yield from _stop([*running, SDK_MODE] if switch(settings, "sdk_mode") else running)
         yield Unsubscribe(DATA)
         yield Unsubscribe(CONTROL)
 
@@ -150,28 +150,23 @@ def _ranges(settings: Settings, any_acc: bool, any_gyr: bool) -> dict[str, int]:
     return ranges
 
 
-def _features(rates: dict[str, float]) -> Generator[Step, Answer, Reply]:
-    """Read what the sensor can measure; refuse one that has not all of what was asked for."""
-    yield Read(CONTROL)
-    try:
-        features = yield Await("features")
-    except TimeoutError:
-        features = None
-    if not isinstance(features, Reply):
-        raise AcquisitionError("the sensor does not say what it can measure; take it out of the charger and try again")
-    missing = [part for part in rates if not features.values[part]]
+def _features(rates: dict[str, float]) -> Generator[Step, Answer, list[int]]:
+    """Read what the sensor can measure, as numbers; refuse one that has not all of what was asked for."""
+    told = yield Read(CONTROL)
+    features = control.features(told) if isinstance(told, bytes) else {}
+    missing = [part for part in rates if not features.get(part)]
     if missing:
         raise AcquisitionError(
-            f"this sensor cannot measure {' and '.join(missing)}; of an H10, inclination is all there is: say model=h10"
+            f"this sensor does not say that it can measure {' and '.join(missing)}; an H10 gives inclination only: say "
+            "model=h10; a Verity Sense must not be in its charger"
         )
-    return features
+    return [number for number, name in sorted(control.MEASUREMENTS.items()) if features[name]]
 
 
-def _stop(names: list[str]) -> Generator[Step, Answer, None]:
+def _stop(measurements: Iterable[int]) -> Generator[Step, Answer, None]:
     """Stop streams; one that does not run says so, and that is no fault."""
-    numbers = {**NUMBERS, "sdk_mode": SDK_MODE}
-    for name in names:
-        yield from ask(Write(CONTROL_POINT, control.stop(numbers[name])), f"stop.{name}")
+    for number in measurements:
+        yield from ask(Write(CONTROL_POINT, control.stop(number)), f"stop.{control.MEASUREMENTS[number]}")
 
 
 def _start(part: str, asked: dict[str, int | None]) -> Generator[Step, Answer, None]:

@@ -10,7 +10,7 @@ from imuposture.acquisition.drivers._wire import refusal
 from imuposture.acquisition.drivers.messages import Reply
 from imuposture.acquisition.drivers.polar_frames import ACC, GYR, MAG, SDK_MODE
 
-__all__ = ["ERRORS", "MEASUREMENTS", "answer", "get_settings", "parse_settings", "start", "stop"]
+__all__ = ["ERRORS", "MEASUREMENTS", "answer", "features", "get_settings", "parse_settings", "start", "stop"]
 
 GET_SETTINGS, START, STOP = 1, 2, 3
 OPERATIONS = {GET_SETTINGS: "settings", START: "start", STOP: "stop"}
@@ -92,6 +92,12 @@ def parse_settings(data: bytes) -> dict[str, list[float]]:
     return found
 
 
+def features(payload: bytes) -> dict[str, bool]:
+    """Read what reading the control point gives: which measurements the sensor has; none if it is no such map."""
+    bits = int.from_bytes(payload[1:], "little") if payload[:1] == b"\x0f" else 0
+    return {name: bool(bits >> number & 1) for number, name in MEASUREMENTS.items()}
+
+
 def answer(payload: bytes) -> Reply:
     """Read what the control point says: ``features``, or ``settings``, ``start`` and ``stop`` of a measurement.
 
@@ -101,8 +107,7 @@ def answer(payload: bytes) -> Reply:
         If it is neither, or is only the beginning of an answer; how those go on is not documented.
     """
     if len(payload) >= 2 and payload[0] == 0x0F:
-        bits = int.from_bytes(payload[1:], "little")
-        return Reply("features", {name: bool(bits >> number & 1) for number, name in MEASUREMENTS.items()})
+        return Reply("features", dict(features(payload)))
     known = len(payload) >= 4 and payload[0] == 0xF0 and payload[1] in OPERATIONS and payload[2] in MEASUREMENTS
     if not known or (len(payload) == 4 and not payload[3]) or any(payload[4:5]):
         raise refusal(payload, "an answer is f0, operation, measurement, error, 0 for all of it, settings")

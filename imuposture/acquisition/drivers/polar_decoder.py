@@ -7,7 +7,7 @@ import numpy as np
 
 from imuposture._blocks import FloatArray, Role
 from imuposture.acquisition.drivers._pairing import ByStamp, block_of
-from imuposture.acquisition.drivers._wire import DEGREE, GRAVITY, refusal
+from imuposture.acquisition.drivers._wire import DEGREE, GRAVITY, LIMIT, refusal
 from imuposture.acquisition.drivers.messages import Message, Reply, Status
 from imuposture.acquisition.drivers.polar_control import answer
 from imuposture.acquisition.drivers.polar_frames import ACC, GYR, MAG, Frame, frame_of
@@ -17,7 +17,8 @@ __all__ = ["PolarDecoder"]
 CONTROL, DATA, BATTERY = range(3)
 PARTS = {ACC: "acc", GYR: "gyr", MAG: "mag"}
 SI = {"acc": GRAVITY, "gyr": DEGREE, "mag": 100.0}  # a g, a deg/s, a gauss
-PATIENCE_US = 3e6  # frames span about a second each, and those of another measurement come when they come
+# Waiting for the other streams: longer than two frames of the slowest take, which hold some 60 samples each.
+PATIENCE_SAMPLES, LEAST_PATIENCE_US = 150, 1e6
 SPREAD = (0.8, 1.25)  # of the nominal period; a stamp that says otherwise comes after a gap or a change of the clock
 
 
@@ -38,7 +39,8 @@ class PolarDecoder:
         self._role = role
         self._periods_us = {part: 1e6 / rate for part, rate in rates_hz.items()}
         self._optional = ("mag",) if "mag" in rates_hz else ()
-        self._joining = ByStamp(tuple(rates_hz), self._periods_us["acc"], PATIENCE_US)
+        patience_us = max(PATIENCE_SAMPLES * max(self._periods_us.values()), LEAST_PATIENCE_US)
+        self._joining = ByStamp(tuple(rates_hz), self._periods_us["acc"], patience_us)
         self._factors: dict[str, float] = {}
         self._stamps_ns: dict[str, int] = {}
 
@@ -81,8 +83,10 @@ class PolarDecoder:
             raise refusal(payload, f"{part} was not asked for")
         if frame.layout.has_factor and part not in self._factors:
             raise refusal(payload, f"the factor of {part} comes with the answer to its start, and none came yet")
-        values = frame.values(self._factors.get(part, 1.0)) * SI[part]
-        rows = self._joining.push(part, self._times(part, frame.stamp_ns, len(values)), values)
+        values = frame.values(self._factors.get(part, 1.0))
+        if not np.all(np.abs(values) < LIMIT):
+            raise refusal(payload, f"{part} must stay below {LIMIT:g} g, deg/s or gauss")
+        rows = self._joining.push(part, self._times(part, frame.stamp_ns, len(values)), values * SI[part])
         return [block_of(self._role, rows, self._optional)] if rows else []
 
     def _times(self, part: str, stamp_ns: int, count: int) -> FloatArray:

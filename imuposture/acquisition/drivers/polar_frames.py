@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imuposture._blocks import FloatArray
-from imuposture.acquisition.drivers._wire import refusal
+from imuposture.acquisition.drivers._wire import reals, refusal
 
 __all__ = ["ACC", "FRAME_TYPES", "GYR", "MAG", "SDK_MODE", "Frame", "Layout", "frame_of"]
 
@@ -18,7 +18,6 @@ ACC, GYR, MAG, SDK_MODE = 2, 5, 6, 9
 HEADER = 10  # type, stamp of eight bytes, frame type
 LONGEST = 512  # bytes of a notification, by Bluetooth
 MOST_SAMPLES = 1024  # of a frame: differences of no bits at all take no room, and would have no end
-LIMIT = 1e5  # no rate in deg/s reaches it; what does is garbage
 Integers = NDArray[np.int64]
 
 
@@ -100,7 +99,9 @@ def frame_of(payload: bytes) -> Frame:
     if layout is None:
         raise refusal(payload, f"measurement {measurement} has no frame type {payload[9]:#x} that is known")
     numbers = (_unpacked if compressed else _plain)(payload, layout)
-    raw = _patterns(payload, numbers) if layout.is_float else numbers.astype(np.float64)
+    raw = numbers.astype(np.float64)
+    if layout.is_float:  # sums of bit patterns wrap at 32 bits
+        raw = reals((numbers & 0xFFFFFFFF).astype("<u4").tobytes(), payload).reshape(numbers.shape)
     return Frame(measurement, int.from_bytes(payload[1:9], "little"), layout, raw)
 
 
@@ -143,11 +144,3 @@ def _differences(data: bytes, bits: int, count: int, channels: int) -> Integers:
 
 def _signed(data: bytes, width: int) -> Integers:
     return _differences(data, 8 * width, 1, len(data) // width).reshape(-1)
-
-
-def _patterns(payload: bytes, numbers: Integers) -> FloatArray:
-    """Read integers as the bit patterns of float32; sums of differences wrap at 32 bits."""
-    values = (numbers & 0xFFFFFFFF).astype(np.uint32).view(np.float32).astype(np.float64)
-    if not np.all(np.abs(values) < LIMIT):  # NaN is not less than anything
-        raise refusal(payload, f"rates must be numbers below {LIMIT:g} deg/s")
-    return values

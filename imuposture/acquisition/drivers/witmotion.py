@@ -136,7 +136,7 @@ class Decoder:
         raw = np.frombuffer(b"".join(samples), "<i2").reshape(-1, FRAME // 2)[:, 1:].astype(np.float64)
         ticks = np.arange(self._count, self._count + len(raw), dtype=np.float64)
         self._count += len(raw)
-        quat = from_euler(raw[:, 6:] * ANGLE_RAD)
+        quat = np.array([from_euler(*angles) for angles in (raw[:, 6:] * ANGLE_RAD).tolist()])
         return [ImuBlock(self._role, ticks, raw[:, :3] * ACC_MPS2, raw[:, 3:6] * GYR_RADPS, quat=quat)]
 
 
@@ -186,7 +186,7 @@ class WitMotion:
         return Decoder(settings.role)
 
     def start(self, settings: Settings) -> Procedure:
-        """Listen, refuse a stream of displacements, and set rate and algorithm.
+        """Set rate and algorithm, listen, and refuse a stream of displacements.
 
         Raises
         ------
@@ -282,22 +282,20 @@ def _answer(frame: bytes) -> list[Message]:
 
 
 def _start(values: Mapping[int, int], save: bool) -> Procedure:
-    yield Subscribe(0)
-    output = yield from _read(OUTPUT)
-    if output:
-        raise AcquisitionError(
-            "the sensor streams displacements (register 0x96 is not 0): set it to acceleration output"
-        )
+    # Before anybody listens, so that no sample comes at another rate: a count could not tell.
     for register, value in values.items():
         yield from _set(register, value)
     if save:
         yield from _set(SAVE, 0)
         yield Wait(AFTER_SAVE_S)
+    yield Subscribe(0)
+    if (yield from _read(OUTPUT)):
+        raise AcquisitionError(
+            "the sensor streams displacements, register 0x96 is not 0: set it to acceleration output"
+        )
     code = yield from _read(RATE)
     if code and code != values[RATE]:
-        raise AcquisitionError(
-            f"the sensor kept rate code {code:#04x} instead of {values[RATE]:#04x}; switch it off and on"
-        )
+        raise AcquisitionError(f"the sensor kept rate code {code:#04x}, not {values[RATE]:#04x}; switch it off and on")
     yield from _read(BATTERY)
 
 

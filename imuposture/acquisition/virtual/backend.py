@@ -34,6 +34,7 @@ __all__ = ["CENTRAL_ADDRESS", "Central", "ClientBackend", "ScannerBackend", "bac
 
 log = logging.getLogger(__name__)
 CENTRAL_ADDRESS = "F0:F0:F0:F0:F0:F0"
+ANSWER_S = 5.0  # within which a world elsewhere must answer
 ATT_HEADER = 3  # bytes of a notification or a write that are not payload
 PROPERTIES: tuple[tuple[int, CharacteristicPropertyName], ...] = (
     (0x01, "broadcast"),
@@ -73,11 +74,12 @@ class Central:
             If nobody answers there.
         """
         try:
-            transport = await open_transport(name)
-        except (OSError, core.BaseBumbleError) as error:
+            async with asyncio.timeout(ANSWER_S):
+                transport = await open_transport(name)
+                device = Device.from_config_with_hci(_configuration(address), transport.source, transport.sink)
+                await device.power_on()
+        except (OSError, core.BaseBumbleError) as error:  # TimeoutError is an OSError
             raise AcquisitionError(f"no virtual world answers at {name!r} ({error}); start one first") from error
-        device = Device.from_config_with_hci(_configuration(address), transport.source, transport.sink)
-        await device.power_on()
         return cls(device, transport)
 
     async def scan(self, scanner: "ScannerBackend", *, active: bool) -> None:
@@ -143,10 +145,11 @@ class ScannerBackend(BaseBleakScanner):
         address = advertisement.address.to_string(with_type_qualifier=False)
         if data.local_name:
             self._names[address] = data.local_name
+        if not self.is_allowed_uuid(data.service_uuids):
+            return
         name = self._names.get(address)
         device = self.create_or_update_device(address, address, name, advertisement.address, data)
-        if self.is_allowed_uuid(data.service_uuids):
-            self.call_detection_callbacks(device, data)
+        self.call_detection_callbacks(device, data)
 
     async def start(self) -> None:
         """Listen."""

@@ -18,6 +18,7 @@ __all__ = ["Peripheral", "PeripheralOwner"]
 
 ADVERTISING_MS = 100.0
 ADVERTISED_BYTES = 31
+SIG_BASE = "-0000-1000-8000-00805f9b34fb"
 ATT_HEADER = 3  # bytes of a notification that are not payload
 NOTIFICATION_HEAD = bytes((att.ATT_CID, 0, 0x1B))  # L2CAP channel and ATT opcode, behind two bytes of length
 HUNG_UP = hci.HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR
@@ -174,9 +175,16 @@ def _advertised(firmware: Firmware) -> tuple[bytes, bytes]:
     """Return advertising data and scan response of at most 31 bytes each: the name first, as in most sensors."""
     name = firmware.advertised_name.encode()[: ADVERTISED_BYTES - 5]
     first = AdvertisingData([(AdvertisingData.FLAGS, b"\x06"), (AdvertisingData.COMPLETE_LOCAL_NAME, name)])
-    kind = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
-    more = [(kind, UUID(uuid).to_bytes()) for uuid in firmware.advertised_services]
+    more = [_listed(uuid) for uuid in firmware.advertised_services]
     if firmware.company:
         company, data = firmware.company
         more.append((AdvertisingData.MANUFACTURER_SPECIFIC_DATA, company.to_bytes(2, "little") + data))
     return bytes(first), bytes(AdvertisingData(more))
+
+
+def _listed(uuid: str) -> tuple[AdvertisingData.Type, bytes]:
+    """Return a service as it is advertised: the short form where the Bluetooth SIG gave one."""
+    if uuid.endswith(SIG_BASE):
+        kind = AdvertisingData.Type.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS
+        return kind, bytes.fromhex(uuid[4:8])[::-1]
+    return AdvertisingData.Type.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS, UUID(uuid).to_bytes()

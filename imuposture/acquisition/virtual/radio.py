@@ -31,7 +31,13 @@ class ScannableAdvertisement(ll.AdvInd):
 class Advertiser(LegacyAdvertiser):
     """Stock: a scan response that was set is never sent, and all sensors are equally far away."""
 
+    controller: "RadioController"
     rssi_dbm = -50
+
+    def start(self) -> None:
+        """Advertise from now on, as long as there is power."""
+        if not self.controller.gone:
+            super().start()
 
     def send_advertising_data(self) -> None:
         """Send one advertisement."""
@@ -84,6 +90,15 @@ class RadioController(Controller):
         asyncio.get_running_loop().call_soon(self.send_hci_packet, _cancelled(pending.peer_address))
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
 
+    def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
+        """Begin anew. Stock: does nothing, so that a host that died keeps its links and its scan for ever."""
+        for connection in list(self.le_connections.values()):
+            self._lose_at_peer(connection)
+        self.le_connections.clear()
+        self.advertiser.stop()
+        self.le_scan_enable, self.pending_le_connection = False, None
+        return super().on_hci_reset_command(command)
+
     def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:
         """Report an advertisement. Stock: the scan response is the advertisement again, at -50 dBm."""
         if self.le_scan_enable and isinstance(pdu, ScannableAdvertisement):
@@ -110,7 +125,7 @@ class RadioController(Controller):
             self.on_le_disconnected(connection, TIMED_OUT)
 
     def vanish(self) -> None:
-        """Lose all power: others learn of it by their supervision timeout, this side's host not at all.
+        """Lose all power: others learn of it by their supervision timeout; the own host is answered, but not told.
 
         Stock: a device that is powered off goes on advertising, and accepts connections.
         """
@@ -127,15 +142,10 @@ class RadioController(Controller):
         if peer and theirs:
             peer.on_le_disconnected(theirs, TIMED_OUT)
 
-    def on_packet(self, packet: bytes) -> None:
-        """Take what the host says, as long as there is power."""
+    def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
+        """Send data, as long as there is power."""
         if not self.gone:
-            super().on_packet(packet)
-
-    def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
-        """Tell the host, as long as there is power."""
-        if not self.gone:
-            super().send_hci_packet(packet)
+            super().on_hci_acl_data_packet(packet)
 
 
 class RadioLink(LocalLink):

@@ -53,24 +53,24 @@ class Sampler:
         self._worn, self._motion_s = worn, motion_s
         self._blocks = 0
 
-    def block(self, clock: Clock, first_s: float, rate_hz: float, count: int, packet_rows: int) -> Samples:
+    def block(self, clock: Clock, begin_s: float, *, rate_hz: float, number: int, packet_rows: int) -> Samples:
         """Return the next samples of a stream, some seconds of them, in whole packets.
 
         Parameters
         ----------
         clock : Clock
-        first_s : float
-            Reading of the sensor's clock at the stream's sample 0.
+        begin_s : float
+            Reading of the sensor's clock at the block's first sample.
         rate_hz : float
             Samples a second of the sensor's own clock.
-        count : int
-            Number of the block's first sample since the stream began.
+        number : int
+            Of the block's first sample.
         packet_rows : int
         """
         rows = max(1, round(BLOCK_S * rate_hz / packet_rows)) * packet_rows
-        clock_s = first_s + np.arange(count, count + rows, dtype=np.float64) / rate_hz
+        clock_s = begin_s + np.arange(rows, dtype=np.float64) / rate_hz
         time_s = clock.host_times(clock_s) - self._motion_s
         readings = self._worn.read(time_s, stream=self._blocks, rate_hz=rate_hz)
         self._blocks += 1
         quat = self._worn.worn.quat(time_s)
-        return Samples(clock_s, count, readings.acc, readings.gyr, readings.mag, quat)
+        return Samples(clock_s, number, readings.acc, readings.gyr, readings.mag, quat)

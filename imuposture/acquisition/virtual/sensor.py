@@ -16,7 +16,7 @@ from imuposture.acquisition.virtual.outbox import Outbox, Outgoing
 from imuposture.acquisition.virtual.peripheral import Peripheral
 from imuposture.acquisition.virtual.radio import RadioLink
 from imuposture.acquisition.virtual.samples import Clock, Sampler
-from imuposture.acquisition.virtual.wire.firmware import Firmware, Notification, Packet
+from imuposture.acquisition.virtual.wire.firmware import Firmware, Notification, Packet, Samples
 
 __all__ = ["VirtualSensor"]
 
@@ -28,8 +28,10 @@ class Stream:
     Attributes
     ----------
     first_s : float
-        The sensor's clock at sample 0.
+        The sensor's clock at the stream's first sample.
     rate_hz, packet_rows : the pace
+    number : int
+        Of the stream's first sample since power-on.
     taken : int
         Samples so far.
     packets : iterator of Packet or None
@@ -41,6 +43,7 @@ class Stream:
     first_s: float
     rate_hz: float
     packet_rows: int
+    number: int
     taken: int = 0
     packets: Iterator[Packet] | None = None
     room: int = 0
@@ -80,6 +83,7 @@ class VirtualSensor:
         self._stream: Stream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stalled_until_s = 0.0
+        self._since_power = 0
         self._percent, self._percent_at_s = faults.battery_percent, self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -112,7 +116,7 @@ class VirtualSensor:
         """Switch on: the clock starts anew, nothing is remembered but what is in flash. An empty battery cannot."""
         if self.powered or self.battery_percent() <= 0.0:
             return
-        self._percent_at_s = self._loop.time()
+        self._percent_at_s, self._since_power = self._loop.time(), 0
         self._clock = Clock(self._loop.time(), self.faults.clock_start_s, self.faults.clock_ppm)
         self.firmware.counter_start = self.faults.counter_start
         self.firmware.boot()
@@ -191,7 +195,7 @@ class VirtualSensor:
         elif self._stream and (self._stream.rate_hz, self._stream.packet_rows) == pace:
             self._stream.packets = None  # what was told may change how samples are packed
         else:
-            self._stream = Stream(self.clock_s() + 1.0 / pace[0], *pace)
+            self._stream = Stream(self.clock_s() + 1.0 / pace[0], *pace, self._since_power)
             self.ledger.begin()
         self._plan()
 
@@ -228,6 +232,7 @@ class VirtualSensor:
         """Take the samples of one packet, and put it into the outbox if there is anybody to send it to."""
         ready_s, rows = self._full_s(stream), stream.packet_rows
         stream.taken += rows
+        self._since_power += rows
         if self._radio is None or not self._radio.linked or not self.firmware.listened_to:
             self.ledger.take(rows, Fate.UNHEARD)
             stream.packets = None
@@ -235,11 +240,16 @@ class VirtualSensor:
         packet = next(stream.packets, None) if stream.packets and stream.room == self._radio.room else None
         if packet is None:
             stream.room = self._radio.room
-            count = stream.taken - rows
-            samples = self._sampler.block(self._clock, stream.first_s, stream.rate_hz, count, rows)
+            samples = self._samples(stream, stream.taken - rows)
             stream.packets = self.firmware.encode(samples, stream.room)
             packet = next(stream.packets)
         self._outbox.put(packet, self.ledger.take(rows), rows, ready_s)
+
+    def _samples(self, stream: Stream, taken: int) -> Samples:
+        """Return the block that begins with the stream's sample number ``taken``."""
+        begin_s = stream.first_s + taken / stream.rate_hz
+        rows, number = stream.packet_rows, stream.number + taken
+        return self._sampler.block(self._clock, begin_s, rate_hz=stream.rate_hz, number=number, packet_rows=rows)
 
     def _send(self, notification: Notification, outgoing: Outgoing | None) -> None:
         if self._radio and self._radio.notify(notification):

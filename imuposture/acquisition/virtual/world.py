@@ -37,6 +37,8 @@ class SensorSetup:
         Name of the driver whose wire format it speaks.
     model : SensorModel
         Its chip and mounting.
+    rate_hz : float or None
+        The rate it was left at; None: as it leaves the factory.
     faults : Faults
     timeline : sequence of Incident
     address : str or None
@@ -44,6 +46,7 @@ class SensorSetup:
 
     format: str = "movella_dot"
     model: SensorModel = field(default_factory=SensorModel)
+    rate_hz: float | None = None
     faults: Faults = field(default_factory=Faults)
     timeline: Sequence[Incident] = ()
     address: str | None = None
@@ -88,7 +91,7 @@ class VirtualWorld:
     Raises
     ------
     ConfigError
-        If the script or a wire format does not exist, or both sensors have one address.
+        If the script, a wire format or its rate does not exist, or both sensors have one address.
     """
 
     def __init__(
@@ -166,6 +169,8 @@ class VirtualWorld:
         worn = self.simulation.upper if role == "upper" else self.simulation.lower
         setup = self.setups[role]
         firmware = self._kinds[role](wire.Identity(self.address(role)))
+        if setup.rate_hz is not None:
+            firmware.preset(setup.rate_hz)
         sampler = Sampler(worn, self.motion_s)
         return VirtualSensor(link, firmware, sampler, faults=setup.faults, seed=f"{self._seed} {role}")
 

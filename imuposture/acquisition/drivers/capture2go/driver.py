@@ -9,7 +9,7 @@ relied on); in short bursts nothing tells the time of a sample (such packages ar
 """
 
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
 from imuposture._blocks import Role, Stream
 from imuposture._errors import AcquisitionError, ConfigError, DecodeError
@@ -149,12 +149,20 @@ class Capture2Go:
         self._checked(settings)
         real_time = asked.choice(settings, "mode", MODES, MODES[0]) == "real_time"
         order = Header.STOP_REAL_TIME if real_time else Header.STOP_STREAMING
-        yield from _order(order, patient=True)
+        yield from _try(order)
         yield Unsubscribe(0)
 
     def identify(self) -> Procedure:
         """Return the steps that light the LED for 5 s."""
         yield Write(WRITE, pack(Header.SET_LED, struct.pack("<qqB", 0, BLINK_NS, 1)))
+
+    def device_info(self) -> Procedure:
+        """Ask who the sensor is; the answer comes as ``Reply("device_info")``."""
+        yield from _try(Header.GET_DEVICE_INFO)
+
+    def status(self) -> Procedure:
+        """Ask for state, battery and gyroscope bias now; while it streams, they come every second."""
+        yield from _try(Header.GET_STATUS)
 
     def clock_round_trip(self, host_ns: int) -> Procedure:
         """Ask for the sensor's clock; ``Reply("clock_round_trip")`` holds when it got the question and answered, ns."""
@@ -164,12 +172,12 @@ class Capture2Go:
     def _start(self, settings: Settings, rate: float) -> Procedure:
         real_time = asked.choice(settings, "mode", MODES, MODES[0]) == "real_time"
         yield Subscribe(0)
-        yield from _order(Header.STOP_REAL_TIME, patient=True)
-        yield from _order(Header.STOP_AND_CLEAR, patient=True)
+        yield from _try(Header.STOP_REAL_TIME)
+        yield from _try(Header.STOP_AND_CLEAR)
         if "set_time_ns" in settings.options:
-            yield from _order(Header.SET_TIME, struct.pack("<q", _time_ns(settings)))
+            yield from _set_time(_time_ns(settings))
         mode = self._mode(settings, rate)
-        told = yield from _order(Header.SET_MODE, mode)
+        told = (yield from _order(Header.SET_MODE, mode)).get("mode")
         if told != mode[8:].hex():
             raise AcquisitionError(f"the sensor set mode {told} instead of {mode[8:].hex()}; switch it off and on")
         if real_time:
@@ -209,16 +217,37 @@ def _time_ns(settings: Settings) -> int:
     return asked.whole(settings, "set_time_ns", 1, 2**63 - 1, 1)
 
 
-def _order(header: Header, payload: bytes = b"", patient: bool = False) -> Generator[Step, Answer, str]:
-    """Give an order and return what the answer quotes; with ``patient``, go on without one."""
+def _set_time(ns: int) -> Procedure:
+    """Set the clock, unless it stands there already: after a lost link the same settings come again."""
+    status = yield from _try(Header.GET_STATUS)
+    stands = (status or {}).get("ns")
+    if not isinstance(stands, int) or stands < ns:
+        yield from _order(Header.SET_TIME, struct.pack("<q", ns))
+
+
+def _order(header: Header, payload: bytes = b"") -> Generator[Step, Answer, Mapping[str, object]]:
+    """Give an order and return what is answered.
+
+    Raises
+    ------
+    AcquisitionError
+        If it is refused, or nothing is answered.
+    """
+    values = yield from _try(header, payload, ANSWER_S)
+    if values is None:
+        raise AcquisitionError(f"the sensor did not answer the order {ORDERS[header]!r}; is it in range?")
+    if "error" in values:
+        raise AcquisitionError(f"the sensor refused the order {ORDERS[header]!r}: {values['error']}")
+    return values
+
+
+def _try(
+    header: Header, payload: bytes = b"", patience_s: float = 1.0
+) -> Generator[Step, Answer, Mapping[str, object] | None]:
+    """Give an order and return what is answered; None without an answer."""
     yield Write(WRITE, pack(header, payload))
     try:
-        reply = yield Await(ORDERS[header], ANSWER_S)
+        reply = yield Await(ORDERS[header], patience_s)
     except TimeoutError:
-        if not patient:
-            raise AcquisitionError(f"the sensor did not answer the order {ORDERS[header]!r}; is it in range?") from None
-        return ""
-    values = reply.values if isinstance(reply, Reply) else {}
-    if "error" in values and not patient:
-        raise AcquisitionError(f"the sensor refused the order {ORDERS[header]!r}: {values['error']}")
-    return str(values.get("mode", ""))
+        return None
+    return reply.values if isinstance(reply, Reply) else None

@@ -1,15 +1,15 @@
 """Packages with motion -> rows."""
 
 import struct
+from math import nan, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imuposture._blocks import FlagArray, FloatArray, ImuBlock, Quality, Role
-from imuposture.acquisition.drivers._angles import turned_about_z
+from imuposture._blocks import FloatArray, ImuBlock, Quality, Role
+from imuposture.acquisition.drivers._angles import Quaternion, turned_about_z
 from imuposture.acquisition.drivers.capture2go.packages import Header, Package
 
-__all__ = ["ACC_MPS2", "GYR_RADPS", "RATES_HZ", "block_of", "holds_motion", "quaternions"]
+__all__ = ["ACC_MPS2", "GYR_RADPS", "RATES_HZ", "block_of", "holds_motion", "quaternion"]
 
 RATES_HZ = {1: 200.0, 2: 100.0, 3: 50.0, 4: 25.0, 5: 10.0, 6: 1.0}
 GYR_RADPS = 2000 / 32768 * (np.pi / 180)
@@ -18,8 +18,18 @@ MAG_UT = 1 / 16
 DELTA_RAD = np.pi / 32768
 TIME_GAP, CLIPPED, MAG_CLIPPED, PROCESSING = 1, 2 | 4, 8, 16
 REST, DISTURBED = 1, 2  # bits 62 and 63 of a quaternion
+LARGEST = 1e6  # no quantity reaches it
 
-_UNIT = 0xFFFFF / np.sqrt(2)
+# Rows, vectors of three int16 in each (rate, acceleration, field), and orientations.
+_LAYOUTS = {
+    Header.FULL_PACKED: (8, 3, 1),
+    Header.FULL_6D_PACKED: (8, 2, 1),
+    Header.FULL_FIXED: (1, 3, 1),
+    Header.FULL_6D_FIXED: (1, 2, 1),
+    Header.QUAT_PACKED: (20, 0, 20),
+    Header.QUAT_FIXED: (1, 0, 1),
+}
+_UNIT, _LEAST = 0xFFFFF / sqrt(2), 1 / sqrt(2)
 
 
 def holds_motion(header: int) -> bool:
@@ -39,70 +49,54 @@ def block_of(package: Package, role: Role) -> tuple[ImuBlock, int]:
     errors : int
         Error flags of the package.
     """
-    kind, payload = package.header & 0xFF0, package.payload
-    if kind in {Header.FULL_FLOAT, Header.QUAT_FLOAT}:
+    kind, payload = Header(package.header & 0xFF0), package.payload
+    if kind not in _LAYOUTS:
         return _floats(kind, payload, role)
-    rows = {Header.FULL_PACKED: 8, Header.FULL_6D_PACKED: 8, Header.QUAT_PACKED: 20}.get(Header(kind), 1)
-    vectors = {Header.FULL_PACKED: 3, Header.FULL_FIXED: 3, Header.FULL_6D_PACKED: 2, Header.FULL_6D_FIXED: 2}.get(
-        Header(kind), 0
-    )
+    rows, vectors, turns = _LAYOUTS[kind]
     raw = np.frombuffer(payload, "<i2", vectors * rows * 3, 8).reshape(vectors, rows, 3)
-    at, count = 8 + raw.nbytes, 20 if kind == Header.QUAT_PACKED else 1
-    packed = np.frombuffer(payload, "<u8", count, at)
-    delta = np.frombuffer(payload, "<i2", count, at + 8 * count) * DELTA_RAD
-    errors = np.frombuffer(payload, np.uint8, count, at + 10 * count)
-    quat = np.full((rows, 4), np.nan)
-    quat[:count] = turned_about_z(quaternions(packed), delta)
-    missing = np.full((rows, 3), np.nan)
-    block = ImuBlock(
-        role,
-        _ticks(payload, rows, RATES_HZ.get(package.header & 0xF, 1.0)),
-        raw[1] * ACC_MPS2 if vectors else missing,
-        raw[0] * GYR_RADPS if vectors else missing.copy(),
-        raw[2] * MAG_UT if vectors == 3 else None,
-        np.broadcast_to(_flags(errors, (packed >> np.uint64(62)).astype(np.uint8)), rows).copy(),
-        quat,
-    )
-    return block, int(np.bitwise_or.reduce(errors))
+    told = struct.unpack_from(f"<{turns}Q{turns}h{turns}B", payload, 8 + raw.nbytes)
+    packed, deltas, errors = told[:turns], told[turns : 2 * turns], told[2 * turns :]
+    quat = np.full((rows, 4), nan)
+    quat[:turns] = [turned_about_z(quaternion(q), d * DELTA_RAD) for q, d in zip(packed, deltas, strict=True)]
+    flags = np.empty(rows, np.uint8)
+    flags[:] = [_flags(error, q >> 62) for error, q in zip(errors, packed, strict=True)]
+    ticks = _ticks(payload, rows, RATES_HZ.get(package.header & 0xF, 1.0))
+    acc = raw[1] * ACC_MPS2 if vectors else np.full((rows, 3), nan)
+    gyr = raw[0] * GYR_RADPS if vectors else np.full((rows, 3), nan)
+    mag = raw[2] * MAG_UT if vectors == 3 else None
+    every = 0
+    for error in errors:
+        every |= error
+    return ImuBlock(role, ticks, acc, gyr, mag, flags, quat), every
 
 
-def quaternions(packed: NDArray[np.uint64]) -> FloatArray:
-    """Unpack orientations of 64 bits: which component was left out, and the three others in 20 bits each.
-
-    Parameters
-    ----------
-    packed : (n,) uint64
+def quaternion(packed: int) -> Quaternion:
+    """Unpack an orientation of 64 bits: which component was left out, and the three others in 20 bits each.
 
     Returns
     -------
-    (n, 4) float64, w-first, sensor -> the earth of accelerometer and gyroscope; NaN for bits that are none
+    w-first, sensor -> the earth of accelerometer and gyroscope; NaN for bits that are none
     """
-    parts = (packed[:, None] >> np.array([40, 20, 0], np.uint64)) & np.uint64(0xFFFFF)
-    three = parts.astype(np.float64) / _UNIT - 1 / np.sqrt(2)
-    rest = 1 - (three[:, 0] * three[:, 0] + three[:, 1] * three[:, 1] + three[:, 2] * three[:, 2])
-    left_out = ((packed >> np.uint64(60)) & np.uint64(3)).astype(np.intp)
-    out = np.empty((len(packed), 4))
-    rows = np.arange(len(packed))
-    out[rows, left_out] = np.sqrt(np.maximum(rest, 0))
-    for place in range(3):
-        out[rows, (left_out + 1 + place) % 4] = three[:, place]
-    out[rest < 0] = np.nan
-    return out
+    x, y, z = ((packed >> shift & 0xFFFFF) / _UNIT - _LEAST for shift in (40, 20, 0))
+    rest = 1 - (x * x + y * y + z * z)
+    if rest < 0:
+        return nan, nan, nan, nan
+    ring = (sqrt(rest), x, y, z)
+    first = (4 - (packed >> 60 & 3)) % 4
+    return ring[first], ring[first - 3], ring[first - 2], ring[first - 1]
 
 
-def _floats(kind: int, payload: bytes, role: Role) -> tuple[ImuBlock, int]:
-    """Turn a package of float32 into a row; what is not finite is missing."""
+def _floats(kind: Header, payload: bytes, role: Role) -> tuple[ImuBlock, int]:
+    """Turn a package of float32 into a row; what no sensor gives is missing."""
     vectors = 3 if kind == Header.FULL_FLOAT else 0
-    count = 3 * vectors + 5
-    values = np.frombuffer(payload, "<f4", count, 8).astype(np.float64)
-    values[~(np.abs(values) <= 1e6)] = np.nan
-    rest, disturbed, errors = struct.unpack_from("<??B", payload, 8 + 4 * count)
-    gyr, acc, mag = values[: 3 * vectors].reshape(3, 1, 3) if vectors else (np.full((1, 3), np.nan),) * 3
-    quat = turned_about_z(values[None, -5:-1], np.clip(values[-1:], -2 * np.pi, 2 * np.pi))
-    judged = np.array([REST * rest + DISTURBED * disturbed], np.uint8)
-    flags = _flags(np.array([errors], np.uint8), judged)
-    ticks = _ticks(payload, 1, 1.0)
-    return ImuBlock(role, ticks, acc.copy(), gyr.copy(), mag.copy() if vectors else None, flags, quat), errors
+    *numbers, rest, disturbed, errors = struct.unpack_from(f"<{3 * vectors + 5}f3B", payload, 8)
+    numbers = [number if abs(number) <= LARGEST else nan for number in numbers]
+    w, x, y, z, delta = numbers[-5:]
+    quat = np.array([turned_about_z((w, x, y, z), delta if abs(delta) <= 2 * np.pi else nan)])
+    flags = np.array([_flags(errors, REST * (rest != 0) + DISTURBED * (disturbed != 0))], np.uint8)
+    gyr, acc = (np.array([numbers[:3]]), np.array([numbers[3:6]])) if vectors else np.full((2, 1, 3), nan)
+    mag = np.array([numbers[6:9]]) if vectors else None
+    return ImuBlock(role, _ticks(payload, 1, 1.0), acc, gyr, mag, flags, quat), errors
 
 
 def _ticks(payload: bytes, rows: int, rate_hz: float) -> FloatArray:
@@ -112,9 +106,7 @@ def _ticks(payload: bytes, rows: int, rate_hz: float) -> FloatArray:
     return ticks
 
 
-def _flags(errors: NDArray[np.uint8], judged: NDArray[np.uint8]) -> FlagArray:
-    flags = np.zeros(len(errors), np.uint8)
-    flags[(errors & CLIPPED) != 0] |= Quality.SATURATED.value
-    flags[(judged & REST) != 0] |= Quality.REST.value
-    flags[((judged & DISTURBED) != 0) | ((errors & MAG_CLIPPED) != 0)] |= Quality.MAGNETICALLY_DISTURBED.value
-    return flags
+def _flags(errors: int, judged: int) -> int:
+    flags = Quality.SATURATED.value if errors & CLIPPED else 0
+    flags |= Quality.REST.value if judged & REST else 0
+    return flags | (Quality.MAGNETICALLY_DISTURBED.value if judged & DISTURBED or errors & MAG_CLIPPED else 0)

@@ -119,9 +119,9 @@ def _joiner(profile: Profile, part: int, rate: float) -> Joiner | None:
         return ByArrival(places[:1]) if len(profile.packets(part)) > len(places) else None
     if profile.pairing == "arrival" or clock is None:
         return ByArrival(places)
-    period = tick_s(inertial[0], rate)
-    skew = 0.25 / rate if profile.max_skew_s is None else profile.max_skew_s
-    return ByTime(places, min(skew, 0.49 / rate) / period, _modulus(inertial[0]))
+    period = 1.0 / (rate * tick_s(inertial[0], rate))
+    skew_s = 0.25 / rate if profile.max_skew_s is None else min(profile.max_skew_s, 0.49 / rate)
+    return ByTime(places, period, skew_s * rate * period, wrap_ticks(inertial[0]))
 
 
 def tick_s(packet: Packet, rate_hz: float) -> float:
@@ -133,9 +133,7 @@ def tick_s(packet: Packet, rate_hz: float) -> float:
 
 
 def _modulus(packet: Packet) -> int | None:
-    """Return the ticks after which a packet's clock, or counter of samples, begins again."""
-    if packet.time is not None and packet.counter is None:
-        return packet.time.wrap
+    """Return after how many the counter of a packet's samples begins again."""
     if packet.counter is None or packet.counter.wrap is None:
         return None
     if packet.counter.packets and isinstance(packet.repeat, int):

@@ -40,7 +40,7 @@ class Match:
             return 0
         own = self.service is not None and not self.service.endswith(BLUETOOTH_BASE)
         letters = sum(map(str.isalnum, self.name.pattern)) if self.name is not None else 0
-        return 100 * own + 30 * (self.service is not None) + 3 * letters + 2 * (self.company is not None)
+        return 100 * own + 30 * (self.service is not None) + 3 * min(letters, 30) + 2 * (self.company is not None)
 
 
 def matches_of(whole: Table) -> tuple[Match, ...]:

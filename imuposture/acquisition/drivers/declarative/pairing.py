@@ -104,15 +104,18 @@ class ByTime:
     ----------
     sources : sequence of str
         Places of the packets that hold acc or gyr; the first one's clock is the row's, where it is there.
+    period : float
+        Ticks from one sample to the next.
     skew : float
         Largest distance in ticks; less than half a period, so that no sample has two partners.
     wrap : float or None
         The clock restarts at 0 when it reaches this.
     """
 
-    def __init__(self, sources: Sequence[str], skew: float, wrap: float | None) -> None:
+    def __init__(self, sources: Sequence[str], period: float, skew: float, wrap: float | None) -> None:
         self._waiting: Mapping[str, deque[Row]] = {source: deque() for source in sources}
-        self._skew, self._wrap = skew, wrap
+        self._last: dict[str, Row] = {}
+        self._skew, self._wrap, self._jump = skew, wrap, PATIENCE * period
         self._companions = _Companions()
 
     def push(self, taken: Taken) -> list[Row]:
@@ -122,25 +125,47 @@ class ByTime:
             for row in rows:
                 self._companions.keep(row)
             return []
-        self._waiting[source].extend(rows)
         done = []
-        while (joined := self._next()) is not None:
+        for row in rows:
+            before = self._last.get(source)
+            if before is not None and not 0 < self._later(row, before) <= self._jump:
+                done += self._strangers(row)  # the clock stood, went back or jumped
+            self._last[source] = row
+            self._waiting[source].append(row)
+            done += self._finished()
+        return done
+
+    def _finished(self) -> list[Row]:
+        """Return the rows, oldest first, whose parts are all there or can no longer come."""
+        done = []
+        while (joined := self._next(every=False)) is not None:
             done.append(self._companions.added_to(joined))
         return done
 
-    def _next(self) -> Row | None:
-        """Return the oldest row if all its parts are there, or can no longer come."""
+    def _strangers(self, row: Row) -> list[Row]:
+        """Return what waits and cannot belong before or beside this row."""
+        done = []
+        while any(
+            not -self._jump <= self._later(other, row) <= self._skew
+            for queue in self._waiting.values()
+            for other in queue
+        ):
+            joined = self._next(every=True)
+            done += [self._companions.added_to(joined)] if joined is not None else []
+        return done
+
+    def _next(self, every: bool) -> Row | None:
         heads = {source: queue[0] for source, queue in self._waiting.items() if queue}
         if not heads:
             return None
-        oldest = next(iter(heads))
-        for source, head in heads.items():
-            if self._later(head, heads[oldest]) < 0:
-                oldest = source
-        late = [source for source, queue in self._waiting.items() if not queue]
-        if late and max(map(len, self._waiting.values())) <= PATIENCE:
+        oldest = next(iter(heads.values()))
+        for head in heads.values():
+            if self._later(head, oldest) < 0:
+                oldest = head
+        late = len(heads) < len(self._waiting)
+        if late and not every and max(map(len, self._waiting.values())) <= PATIENCE:
             return None
-        near = [source for source, head in heads.items() if abs(self._later(head, heads[oldest])) <= self._skew]
+        near = [source for source, head in heads.items() if abs(self._later(head, oldest)) <= self._skew]
         parts = [self._waiting[source].popleft() for source in near]
         joined = Row(parts[0].tick)
         for part in parts:

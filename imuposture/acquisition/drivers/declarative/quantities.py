@@ -16,7 +16,7 @@ Parameters = Mapping[str, float]
 LARGEST, SMALLEST = 1e15, 1e-15
 MOST_PARAMETERS, MOST_CHOICES = 16, 64
 RATE = "rate_hz"
-_FACTOR = re.compile(r"(\d{1,15}(?:\.\d{0,15})?(?:[eE][+-]?\d{1,2})?)(?:\^([+-]?\d{1,2}))?")
+_FACTOR = re.compile(r"(\d{1,15}(?:\.\d{0,15})?(?:[eE][+-]?\d{1,2})?)(?:\^([+-]?\d{1,2}))?", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 

@@ -81,6 +81,11 @@ class Table:
         """Where the table stands in the profile."""
         return self._key
 
+    @property
+    def where(self) -> str:
+        """File and place, for messages of those who come later."""
+        return f"{safe_text(self._path)}: {self._key}"
+
     def raw(self, key: str) -> object:
         """Return what stands at a key; None if nothing does."""
         return self._content.get(key)

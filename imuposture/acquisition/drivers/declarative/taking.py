@@ -120,11 +120,11 @@ class PacketReader:
             low, high = packet.lengths
             if not low <= len(data) <= high or len(body) < wanted:
                 raise DecodeError(f"{packet.place}: {len(data)} bytes; {low} to {high} are right")
-        elif len(body) != wanted and (packet.samples or packet.fields):
+        elif len(body) != wanted and (packet.gives != "nothing" or packet.fields):
             raise DecodeError(
                 f"{packet.place}: {len(data)} bytes; {wanted + len(data) - len(body)} are right; is the MTU too small?"
             )
-        if packet.zeros and any(body[wanted:]):
+        if packet.zeros and packet.gives != "nothing" and any(body[wanted:]):
             raise DecodeError(f"{packet.place}: bytes after the fields are not 0; is the mode another one?")
 
     def _samples(self, body: bytes, count: int) -> dict[str, list[Number]]:

@@ -26,7 +26,7 @@ _CODES = {
 class Value:
     """A number in a command, of one type; "decimal" writes it as text."""
 
-    place: str
+    where: str
     type: str
     value: Quantity
 
@@ -39,7 +39,7 @@ class Value:
         try:
             return struct.pack(_CODES[self.type], round(number) if whole else number)
         except (struct.error, OverflowError, ValueError):
-            raise ConfigError(f"{self.place}: {number:g} does not fit {self.type}; choose another value") from None
+            raise ConfigError(f"{self.where}: {number:g} does not fit {self.type}; choose another value") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +144,4 @@ def _part(table: Table, known: Mapping[str, Parameter]) -> "bytes | Value":
     if "text" in table:
         return table.text("text").encode()
     table.required("type", "value")
-    return Value(table.place, table.choice("type", (*_CODES, "decimal")), quantity(table, "value", known))
+    return Value(table.where, table.choice("type", (*_CODES, "decimal")), quantity(table, "value", known))

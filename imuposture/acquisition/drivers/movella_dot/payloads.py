@@ -14,11 +14,11 @@ import numpy as np
 
 from imuposture._blocks import FloatArray, ImuBlock, Quality, Role
 from imuposture._errors import DecodeError
-from imuposture.acquisition.drivers._angles import from_euler, rotation_vector
+from imuposture.acquisition.drivers._angles import Quaternion, from_euler, rotation_vector
 
 __all__ = ["LENGTHS", "MODES", "Mode", "Sample", "block_of", "parse"]
 
-Floats = tuple[float, ...]
+Vector = tuple[float, float, float]
 LENGTHS = (63, 40, 20)  # of the long, medium and short characteristic: channels 0, 1 and 2
 DEGREE = np.pi / 180
 MAG_UT = 40 / 4096  # int16 / 4096 in units of the field's strength, which is "about 40 uT"
@@ -37,14 +37,14 @@ class Sample(NamedTuple):
     """
 
     ticks: int
-    quat: Floats | None = None
-    euler: Floats | None = None
-    free_acc: Floats | None = None
-    dq: Floats | None = None
-    dv: Floats | None = None
-    acc: Floats | None = None
-    gyr: Floats | None = None
-    mag: Floats | None = None
+    quat: Quaternion | None = None
+    euler: Vector | None = None
+    free_acc: Vector | None = None
+    dq: Quaternion | None = None
+    dv: Vector | None = None
+    acc: Vector | None = None
+    gyr: Vector | None = None
+    mag: Vector | None = None
     status: int = 0
     clipped: tuple[int, int] = (0, 0)
 
@@ -127,7 +127,7 @@ def block_of(sample: Sample, role: Role, rate_hz: float) -> ImuBlock:
     if sample.dq is not None:
         if not 0.5 < sum(part * part for part in sample.dq) < 2:
             raise DecodeError(f"an increment of orientation must be a unit quaternion, got {sample.dq}")
-        gyr = rotation_vector(np.array([sample.dq])) * rate_hz
+        gyr = _row(rotation_vector(sample.dq)) * rate_hz
         acc = _row(sample.dv) * rate_hz
     flags = np.zeros(1, np.uint8)
     if sample.status & CLIPPED or any(sample.clipped):
@@ -148,7 +148,7 @@ def _named(mode: int, numbers: list[float]) -> dict[str, Any]:
     return named
 
 
-def _row(values: Floats | None) -> FloatArray:
+def _row(values: Vector | None) -> FloatArray:
     return np.full((1, 3), np.nan) if values is None else np.array([values])
 
 
@@ -159,4 +159,5 @@ def _orientation(sample: Sample) -> FloatArray | None:
         return None
     if not all(-360 <= angle <= 360 for angle in sample.euler):
         raise DecodeError(f"Euler angles must lie within a turn, got {sample.euler} degrees")
-    return from_euler(np.array([sample.euler]) * DEGREE)
+    roll, pitch, yaw = sample.euler
+    return np.array([from_euler(roll * DEGREE, pitch * DEGREE, yaw * DEGREE)])

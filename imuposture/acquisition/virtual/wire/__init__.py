@@ -14,11 +14,13 @@ from imuposture.acquisition.virtual.wire.firmware import (
     Service,
 )
 from imuposture.acquisition.virtual.wire.movella_dot import MovellaDot
+from imuposture.acquisition.virtual.wire.movesense import Movesense
+from imuposture.acquisition.virtual.wire.own_firmware import OwnFirmware
 from imuposture.acquisition.virtual.wire.witmotion import WitMotion
 
 __all__ = ["FORMATS", "Characteristic", "Firmware", "Identity", "Notification", "Packet", "Samples", "Service", "find"]
 
-FORMATS: dict[str, type[Firmware]] = {kind.driver: kind for kind in (MovellaDot, WitMotion)}
+FORMATS: dict[str, type[Firmware]] = {kind.driver: kind for kind in (MovellaDot, Movesense, OwnFirmware, WitMotion)}
 
 
 def find(name: str) -> type[Firmware]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from imuposture._blocks import FloatArray
+from imuposture._errors import ConfigError
 
 __all__ = ["Characteristic", "Firmware", "Identity", "Notification", "Packet", "Samples", "Service"]
 
@@ -68,8 +69,8 @@ class Samples:
     Attributes
     ----------
     clock_s : (n,) float64, s, the sensor's own clock
-    count : int
-        Running number of the first one since the stream began.
+    number : int
+        Running number of the first one since power-on.
     acc : (n, 3) float64, m/s2
     gyr : (n, 3) float64, rad/s
     mag : (n, 3) float64, uT, or None
@@ -77,7 +78,7 @@ class Samples:
     """
 
     clock_s: FloatArray
-    count: int
+    number: int
     acc: FloatArray
     gyr: FloatArray
     mag: FloatArray | None
@@ -119,6 +120,7 @@ class Firmware(ABC):
     subscribed: set[str] = field(default_factory=set)
 
     driver: ClassVar[str]
+    rates_hz: ClassVar[tuple[float, ...]]
     name: ClassVar[str]
     company: ClassVar[tuple[int, bytes] | None] = None
     advertised_services: ClassVar[tuple[str, ...]] = ()
@@ -149,6 +151,19 @@ class Firmware(ABC):
     @abstractmethod
     def boot(self) -> None:
         """Be switched on: what is not kept in flash is as it left the factory."""
+
+    def preset(self, rate_hz: float) -> None:
+        """Have a rate from the beginning, as if somebody had set and saved it.
+
+        Raises
+        ------
+        ConfigError
+            If the sensor has no such rate.
+        """
+        if rate_hz not in self.rates_hz:
+            known = ", ".join(f"{rate:g}" for rate in self.rates_hz)
+            raise ConfigError(f"{self.driver} has no rate of {rate_hz:g} Hz; there are {known}")
+        self.rate_hz = rate_hz
 
     def link_down(self) -> None:
         """Lose the central: subscriptions are gone."""

@@ -30,7 +30,6 @@ MEASURE, LONG, MEDIUM, SHORT = _uuid("2001"), _uuid("2002"), _uuid("2003"), _uui
 HEADING, HEADING_RESULT, BATTERY = _uuid("2006"), _uuid("2007"), _uuid("3001")
 MESSAGE, MESSAGE_ACK, MESSAGE_NOTE = _uuid("7001"), _uuid("7002"), _uuid("7003")
 SIZES = {LONG: 63, MEDIUM: 40, SHORT: 20}
-RATES_HZ = (1, 4, 10, 12, 15, 20, 30, 60)
 # Payload mode -> characteristic and fields, in order on the wire; all f32 but mag (3 x i16) and status (u16, 2 x u8).
 MODES: dict[int, tuple[str, tuple[str, ...]]] = {
     2: (MEDIUM, ("quat", "free", "status")),
@@ -58,6 +57,7 @@ class MovellaDot(Firmware):
     """A DOT: measures on command, rate and mode kept in flash, may go on measuring when the link breaks."""
 
     driver: ClassVar[str] = "movella_dot"
+    rates_hz: ClassVar[tuple[float, ...]] = (1, 4, 10, 12, 15, 20, 30, 60)
     name: ClassVar[str] = "Movella DOT"
     company: ClassVar[tuple[int, bytes] | None] = (2182, b"")
     quits_without_link: ClassVar[bool] = False
@@ -155,7 +155,7 @@ class MovellaDot(Firmware):
         if self.streaming:  # neither rate nor filter can change while measuring
             return
         rate = int.from_bytes(data[24:26], "little")
-        if visit & RATE and rate in RATES_HZ:
+        if visit & RATE and rate in self.rates_hz:
             self.rate_hz = float(rate)
         if visit & FILTER:
             self.filter = data[26]

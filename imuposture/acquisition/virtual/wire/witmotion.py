@@ -39,6 +39,7 @@ class WitMotion(Firmware):
     """A WT901BLE: streams as soon as somebody listens; settings need an unlocking, and last only if saved."""
 
     driver: ClassVar[str] = "witmotion"
+    rates_hz: ClassVar[tuple[float, ...]] = (10, 20, 50, 100, 200)
     name: ClassVar[str] = "WT901BLE67"
     advertised_services: ClassVar[tuple[str, ...]] = (SERVICE,)
     magnetometer: ClassVar[bool] = True
@@ -61,6 +62,11 @@ class WitMotion(Firmware):
         self.rate_hz = RATES_HZ[self.registers[RATE]]
         self.streaming, self._unlocked_s, self._saving_until_s = False, None, 0.0
         self.subscribed.clear()
+
+    def preset(self, rate_hz: float) -> None:
+        """Have a rate in flash."""
+        super().preset(rate_hz)
+        self.flash[RATE] = next(code for code, rate in RATES_HZ.items() if rate == rate_hz)
 
     @property
     def stream_uuid(self) -> str:

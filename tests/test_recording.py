@@ -1,0 +1,337 @@
+"""A recording ends well however it ends: journal first, rows live, sensors stopped, and it says what happened."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_bleak import CONTROL, FakeAir, FakeSensor, clock, run
+from fake_driver import STOP, FakeDriver, sample
+
+from imuposture import AcquisitionError, ConfigError, SessionError
+from imuposture._blocks import Entry
+from imuposture.acquisition.ble import EntryQueue
+from imuposture.pipeline import Rows
+from imuposture.pipeline.commands import Mark
+from imuposture.recording import Live, Outcome, Recorder, Wishes, record_async, stream
+from imuposture.recording.feed import Feed, Reader
+from imuposture.recording.radio_source import Native, RadioSource
+
+ONE, TWO = "AA:00:00:00:00:01", "AA:00:00:00:00:02"
+URIS = {"upper": "ble:IMU 1", "lower": "ble:IMU 2"}
+
+
+class FakeJournal:
+    """Keeps entries in memory; may be full."""
+
+    def __init__(self, room: int | None = None) -> None:
+        self.entries: list[Entry] = []
+        self.closed = False
+        self._room = room
+
+    def append(self, entry: Entry) -> None:
+        if self._room is not None and len(self.entries) >= self._room:
+            raise SessionError("cannot write journal.sqlite: no space left")
+        self.entries.append(entry)
+
+    def close(self) -> int:
+        self.closed = True
+        return len(self.entries)
+
+
+class Stage:
+    """Two fake sensors, a recorder on them, and what became of it."""
+
+    def __init__(self, **more: Any) -> None:
+        self.sensors = [FakeSensor(ONE, "IMU 1"), FakeSensor(TWO, "IMU 2")]
+        self.air = FakeAir(*self.sensors)
+        self.journal = FakeJournal(more.pop("room", None))
+        self.rows: list[Rows] = []
+        self.more = more
+        self.driver = FakeDriver()
+        self.recorder: Recorder
+
+    async def play(self, story: Callable[["Stage"], Any] | None = None) -> Outcome:
+        streams = [asyncio.ensure_future(one.stream(60.0, sample)) for one in self.sensors]
+        wishes = Wishes(choose=lambda _: self.driver, find_s=5.0)
+        source = RadioSource(Native(URIS, self.air.transport()), wishes, clock())
+        keep: dict[str, Any] = {}
+        if "folder" not in self.more:
+            keep = {"folder": Path("nowhere"), "journal": lambda *_: self.journal, "close": lambda *_: "a session"}
+        self.recorder = Recorder(source, clock=clock(), takers=[self.rows.append], **keep, **self.more)
+        task = asyncio.ensure_future(self.recorder.run())
+        if story is not None:
+            await story(self)
+        try:
+            return await task
+        finally:
+            for one in streams:
+                one.cancel()
+            await asyncio.gather(*streams, return_exceptions=True)
+
+
+def played(story: Callable[[Stage], Any] | None = None, **more: Any) -> tuple[Stage, Outcome]:
+    stage = Stage(**more)
+    return stage, run(stage.play(story))
+
+
+def test_seconds_count_from_the_first_pair_and_everything_is_closed():
+    stage, outcome = played(seconds=5.0)
+    assert outcome.ending == "time is up"
+    assert outcome.seconds == pytest.approx(5.0, abs=0.2)
+    assert outcome.exit_code == 0
+    assert outcome.result == "a session"
+    assert stage.journal.closed
+    assert all(one.wrote[-1] == (CONTROL, STOP) and one.client is None for one in stage.sensors)
+    assert outcome.rows == pytest.approx(5 * 60, abs=20)
+    kept = [one for one in stage.journal.entries if one.kind == "notification"]
+    assert sum(tally.payloads for tally in outcome.sensors.values()) == len(kept)
+
+
+def test_rows_live_are_the_rows_of_a_replay():
+    stage, _ = played(seconds=8.0)
+    again = stage.recorder._fresh()  # type: ignore[misc]
+    replay = [again.push(entry) for entry in stage.journal.entries] + [again.finish()]
+    live = np.concatenate([one.posture.trunk_inclination_deg for one in stage.rows])
+    assert len(live) > 400
+    np.testing.assert_array_equal(np.concatenate([one.posture.trunk_inclination_deg for one in replay]), live)
+
+
+@pytest.mark.parametrize(("ending", "code"), [("interrupted", 0), ("terminated", 143), ("hung up", 129), ("asked", 0)])
+def test_whoever_ends_it_it_is_closed_and_said(ending, code):
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5.0)
+        stage.recorder.stop(ending)
+
+    stage, outcome = played(story)
+    assert (outcome.ending, outcome.exit_code) == (ending, code)
+    assert stage.journal.closed
+    assert all(one.client is None and one.wrote[-1] == (CONTROL, STOP) for one in stage.sensors)
+
+
+def test_stopping_twice_does_not_wait_for_sensors():
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5.0)
+        for one in stage.sensors:
+            one.on_write = lambda sensor, _, data: (_ for _ in ()).throw(OSError("no"))
+            one.disconnect_s = 0.5
+        before = asyncio.get_running_loop().time()
+        stage.recorder.stop("interrupted")
+        await asyncio.sleep(0.1)
+        stage.recorder.stop("interrupted")
+        stage.began = before  # type: ignore[attr-defined]
+
+    stage, outcome = played(story)
+    assert outcome.ending == "interrupted"
+    assert all(one.client is None for one in stage.sensors)
+
+
+def test_stopping_while_sensors_are_sought_is_quick():
+    async def story(stage: Stage) -> None:
+        for one in stage.sensors:
+            one.on = False
+        await asyncio.sleep(1.0)
+        stage.recorder.stop("interrupted")
+
+    stage, outcome = played(story)
+    assert outcome.ending == "interrupted"
+    assert outcome.folder is None
+    assert stage.air.scanning == 0
+
+
+def test_a_full_disk_ends_it_and_stops_the_sensors():
+    stage, outcome = played(room=100)
+    assert outcome.ending == "disk"
+    assert outcome.exit_code == 1
+    assert len(stage.journal.entries) == 100
+    assert "no space left" in outcome.message()
+    assert all(one.wrote[-1] == (CONTROL, STOP) for one in stage.sensors)
+
+
+def test_no_sensor_is_said_with_what_is_in_range():
+    async def work() -> None:
+        stage = Stage()
+        stage.sensors[0].name, stage.sensors[1].name = "Toaster \x1b[31m", "TV"
+        with pytest.raises(AcquisitionError, match=r"ble:IMU 1 \(upper\).*not found.*Toaster \\x1b\[31m"):
+            await stage.play()
+
+    run(work())
+
+
+def test_one_sensor_missing_leaves_the_other_recording_until_it_comes():
+    async def story(stage: Stage) -> None:
+        stage.sensors[1].on = False
+        await asyncio.sleep(20.0)
+        assert stage.recorder._payloads.get("upper", 0) > 500
+        stage.sensors[1].on = True
+
+    _, outcome = played(story, seconds=5.0)
+    assert outcome.ending == "time is up"
+    assert outcome.sensors["lower"].payloads > 200
+    assert outcome.rows > 20 * 60
+
+
+def test_a_lost_link_is_in_the_journal_and_the_recording_goes_on():
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(4.0)
+        stage.sensors[0].drop()
+
+    stage, outcome = played(story, seconds=8.0)
+    assert outcome.sensors["upper"].losses == 1
+    assert outcome.sensors["upper"].connections == 2
+    assert "lost 1 time" in outcome.message()
+    events = [json.loads(one.payload)["event"] for one in stage.journal.entries if one.kind == "link"]
+    assert "down" in events
+
+
+def test_commands_are_entries():
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5.0)
+        stage.recorder.command(Mark("here"))
+        await asyncio.sleep(1.0)
+        stage.recorder.stop()
+
+    stage, _ = played(story)
+    assert [one.kind for one in stage.journal.entries].count("command") == 1
+    marks = [event.kind for rows in stage.rows for event in rows.metrics.events]
+    assert "mark" in marks
+
+
+def test_the_host_sleeping_renews_the_links_and_is_told():
+    async def work() -> Outcome:
+        stage = Stage(seconds=6.0)
+        slept = [0]
+        now = clock().now_ns
+        import imuposture.acquisition.ble.clock as clocks
+
+        stage.clock = clocks.Clock(now, lambda: now() + slept[0])  # type: ignore[attr-defined]
+        streams = [asyncio.ensure_future(one.stream(60.0, sample)) for one in stage.sensors]
+        source = RadioSource(
+            Native(URIS, stage.air.transport()),
+            Wishes(choose=lambda _: stage.driver),
+            stage.clock,  # type: ignore[attr-defined]
+        )
+        recorder = Recorder(
+            source,
+            seconds=6.0,
+            clock=stage.clock,  # type: ignore[attr-defined]
+            folder=Path("nowhere"),
+            journal=lambda *_: stage.journal,
+            close=lambda *_: "a session",  # type: ignore[arg-type,return-value]
+        )
+        task = asyncio.ensure_future(recorder.run())
+        await asyncio.sleep(4.0)
+        slept[0] = 3_600_000_000_000
+        outcome = await task
+        for one in streams:
+            one.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+        told = [json.loads(one.payload) for one in stage.journal.entries if one.kind == "link" and one.role is None]
+        assert told == [{"event": "suspended", "seconds": 3600.0}]
+        return outcome
+
+    outcome = run(work())
+    assert all(tally.connections == 2 for tally in outcome.sensors.values())
+
+
+def test_a_full_queue_is_never_silent():
+    async def work() -> None:
+        queue = EntryQueue(limit=10)
+        for count in range(15):
+            queue.put(Entry(count, "notification", "upper", 1, 0, b""))
+        queue.tell(99, "upper", 1, "down")
+        batch = await queue.get()
+        assert [one.kind for one in batch] == ["notification"] * 10 + ["link"] * 2
+        assert json.loads(batch[-1].payload) == {"event": "overflow", "lost": 5}
+        assert queue.lost == {"upper": 5}
+        assert queue.drain() == []
+
+    run(work())
+
+
+def block(rows: int = 1) -> Any:
+    return type("Fake", (), {"posture": range(rows)})()
+
+
+def test_a_slow_reader_loses_the_oldest_rows_and_they_are_counted():
+    feed = Feed(limit=3)
+    for count in range(5):
+        feed.put(block(count + 1))
+    feed.end()
+    assert feed.dropped == 1 + 2
+    assert [len(feed.take().posture) for _ in range(3)] == [3, 4, 5]  # type: ignore[union-attr]
+    assert feed.ended
+
+
+def test_a_reader_that_hangs_or_fails_holds_nobody_up():
+    hung = threading.Event()
+    reader = Reader(lambda rows: hung.wait(5.0) and None, limit=10)
+    began = time.monotonic()
+    for _ in range(1000):
+        reader.feed.put(block())
+    assert time.monotonic() - began < 1.0
+    hung.set()
+    reader.close()
+    assert reader.feed.dropped >= 980
+
+    def fail(rows: Any) -> None:
+        raise ValueError("no")
+
+    failing = Reader(fail)
+    failing.feed.put(block())
+    failing.close()
+    assert isinstance(failing.error, ValueError)
+
+
+def test_stream_hands_out_rows_and_ends_when_nobody_wants_more():
+    async def work() -> None:
+        stage = Stage()
+        streams = [asyncio.ensure_future(one.stream(60.0, sample)) for one in stage.sensors]
+        source = RadioSource(Native(URIS, stage.air.transport()), Wishes(choose=lambda _: stage.driver), clock())
+        live = Live(threaded=False, source=source, clock=clock())
+        rows = live.__aiter__()
+        count = 0
+        async for one in rows:
+            count += len(one.posture)
+            if count > 200:
+                break
+        await rows.aclose()  # type: ignore[attr-defined]
+        assert live.outcome is not None
+        assert live.outcome.ending == "asked"
+        assert all(one.client is None for one in stage.sensors)
+        for one in streams:
+            one.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+
+    run(work())
+
+
+def test_stream_raises_what_went_wrong():
+    async def work() -> None:
+        air = FakeAir()
+        air.scan_error = FileNotFoundError(2, "No such file or directory")
+        source = RadioSource(Native(URIS, air.transport()), Wishes(), clock())
+        with pytest.raises(AcquisitionError, match=r"no Bluetooth can be used on this machine .*virtual:demo"):
+            async for _ in stream(source=source, clock=clock(), threaded=False):
+                pass
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "told"),
+    [
+        ("usb:1", None, "got 'usb'"),
+        ("ble:A", "virtual:demo", "same kind of source"),
+        ("ble:", None, "is no sensor"),
+        ("ble:A#99", None, "0 to 15"),
+    ],
+)
+def test_uris_that_make_no_sense_are_refused(upper, lower, told):
+    with pytest.raises(ConfigError, match=told):
+        run(record_async(upper, lower))
