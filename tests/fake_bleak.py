@@ -95,7 +95,7 @@ class FakeSensor:
         if client is None or uuid not in client.takers:
             return False
         for _ in range(2 if self.notifies_twice else 1):
-            client.takers[uuid](bytearray(payload))
+            client.takers[uuid](bytearray(payload[: self.mtu - 3]))
         return True
 
     def drop(self) -> None:
@@ -113,7 +113,7 @@ class FakeSensor:
             await asyncio.sleep(1.0 / rate_hz)
             if self.on and not self.silent:
                 self.notify(payload(self.sent), uuid)
-                self.sent += 1
+            self.sent += 1  # it measures on, and its clock runs, whoever listens
 
     silent: bool = False
 

@@ -52,6 +52,7 @@ class Stage:
         self.air = FakeAir(*self.sensors)
         self.journal = FakeJournal(more.pop("room", None))
         self.rows: list[Rows] = []
+        self.failing = [more.pop("failing")] if "failing" in more else []
         self.more = more
         self.driver = FakeDriver()
         self.recorder: Recorder
@@ -63,7 +64,7 @@ class Stage:
         keep: dict[str, Any] = {}
         if "folder" not in self.more:
             keep = {"folder": Path("nowhere"), "journal": lambda *_: self.journal, "close": lambda *_: "a session"}
-        self.recorder = Recorder(source, clock=clock(), takers=[self.rows.append], **keep, **self.more)
+        self.recorder = Recorder(source, clock=clock(), takers=[*self.failing, self.rows.append], **keep, **self.more)
         task = asyncio.ensure_future(self.recorder.run())
         if story is not None:
             await story(self)
@@ -189,6 +190,42 @@ def test_a_lost_link_is_in_the_journal_and_the_recording_goes_on():
     assert "down" in events
 
 
+def test_a_mistake_in_the_walk_does_not_end_the_recording(monkeypatch):
+    from imuposture.pipeline import LivePipeline
+
+    push, count = LivePipeline.push, iter(range(10**9))
+
+    def failing(self: Any, entry: Entry) -> Rows:
+        if next(count) == 200:
+            raise IndexError("a mistake")
+        return push(self, entry)
+
+    monkeypatch.setattr(LivePipeline, "push", failing)
+    _, outcome = played(seconds=5.0)
+    assert outcome.ending == "time is up"
+    assert outcome.exit_code == 1
+    assert sum(one.payloads for one in outcome.sensors.values()) > 500
+    assert "IndexError: a mistake" in outcome.message()
+
+
+def test_a_taker_that_fails_gets_no_more_and_others_do():
+    def fail(rows: Rows) -> None:
+        raise ValueError("no")
+
+    stage, outcome = played(seconds=3.0, failing=fail)
+    assert len(stage.rows) > 100
+    assert "ValueError('no')" in outcome.message()
+
+
+def test_a_link_that_cuts_payloads_is_told_why():
+    async def story(stage: Stage) -> None:
+        for one in stage.sensors:
+            one.mtu = 23
+
+    _, outcome = played(story, seconds=3.0)
+    assert "packets of 23 bytes, and the sensor needs 32" in outcome.message()
+
+
 def test_commands_are_entries():
     async def story(stage: Stage) -> None:
         await asyncio.sleep(5.0)
@@ -311,6 +348,22 @@ def test_stream_hands_out_rows_and_ends_when_nobody_wants_more():
     run(work())
 
 
+@pytest.mark.parametrize("threaded", [True, False])
+def test_a_stream_that_is_left_at_once_ends(threaded):
+    async def work() -> Live:
+        live = Live(upper="virtual:demo", lower="virtual:demo", threaded=threaded)
+        rows = live.__aiter__()
+        first = asyncio.ensure_future(rows.__anext__())
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        return live
+
+    live = asyncio.run(work())
+    assert live.outcome is not None
+    assert live.outcome.rows == 0
+
+
 def test_stream_raises_what_went_wrong():
     async def work() -> None:
         air = FakeAir()
@@ -335,3 +388,34 @@ def test_stream_raises_what_went_wrong():
 def test_uris_that_make_no_sense_are_refused(upper, lower, told):
     with pytest.raises(ConfigError, match=told):
         run(record_async(upper, lower))
+
+
+def test_a_file_plays_as_if_it_were_live():
+    file = next((Path(__file__).parents[1] / "recordings").glob("demo*.csv"), None)
+    assert file is not None
+
+    async def work() -> Outcome:
+        return await record_async(f"file:{file}", f"file:{file}", seconds=20.0, takers=[rows.append], clock=clock())
+
+    rows: list[Rows] = []
+    outcome = run(work())
+    assert outcome.ending == "time is up"
+    live = np.concatenate([one.posture.trunk_inclination_deg for one in rows])
+    assert len(live) > 19 * 60
+    assert np.isfinite(live).mean() > 0.99
+
+
+def test_a_file_that_ends_ends_the_recording(tmp_path):
+    lines = ["time_s," + ",".join(f"{r}_{s}_{a}" for r in ("upper", "lower") for s in ("acc", "gyr") for a in "xyz")]
+    lines += [f"{n / 50:.2f}," + ",".join(["0", "9.81", "0", f"0.00{n % 3}", "0", "0"] * 2) for n in range(300)]
+    (tmp_path / "still.csv").write_text("\n".join(lines) + "\n")
+    uri = f"file:{tmp_path / 'still.csv'}"
+
+    async def work() -> Outcome:
+        return await record_async(uri, uri, tmp_path / "out", clock=clock())
+
+    outcome = run(work())
+    assert outcome.ending == "end of the source"
+    assert outcome.exit_code == 0
+    assert outcome.result is not None
+    assert len(outcome.result.posture) == pytest.approx(300, abs=2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from imuposture.acquisition.virtual.wire import FORMATS
 from imuposture.pipeline import Rows
 from imuposture.recording import Outcome, Wishes, record_async, stream
 from imuposture.recording.radio_source import RadioSource
+
+SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
 
 
 class World:
@@ -102,18 +105,19 @@ sys.exit(outcome.exit_code)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 0), ("SIGHUP", 129)])
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 0), ("SIGHUP", 129)][: 3 if SOAK else 1])
 def test_a_signal_closes_the_session(tmp_path, name, code):
-    run = subprocess.Popen([sys.executable, "-c", TALE, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
-    assert run.stdout is not None
-    lines = iter(run.stdout.readline, "")
-    streaming = 0
-    while streaming < 2:
-        streaming += '"streaming"' in next(lines)
-    time.sleep(1.5)
-    run.send_signal(getattr(signal, name))
-    told = list(lines)
-    assert run.wait(30) == code, told
+    command = [sys.executable, "-c", TALE, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        lines = iter(run.stdout.readline, "")
+        streaming = 0
+        while streaming < 2:
+            streaming += '"streaming"' in next(lines)
+        time.sleep(1.5)
+        run.send_signal(getattr(signal, name))
+        told = list(lines)
+        assert run.wait(30) == code, told
     assert sum("closed" in line for line in told) == 2
     assert json.loads(told[-1])["rows"] > 30
     assert not list((tmp_path / "out").glob("journal*"))

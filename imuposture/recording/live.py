@@ -210,6 +210,7 @@ class Live:
         self._loops: tuple[asyncio.AbstractEventLoop, asyncio.AbstractEventLoop] | None = None
         self._filled = asyncio.Event()
         self._error: BaseException | None = None
+        self._unwanted = False
 
     @property
     def dropped(self) -> int:
@@ -239,6 +240,7 @@ class Live:
                 if not self._feed.ended:
                     await self._filled.wait()
         finally:
+            self._unwanted = True
             self.stop()
             await asyncio.wait([task])
         task.result()
@@ -264,6 +266,8 @@ class Live:
     async def _work(self) -> None:
         def began(recorder: Recorder) -> None:
             self._recorder = recorder
+            if self._unwanted:
+                recorder.stop()
 
         try:
             self.outcome = await record_async(takers=[self._feed.put], began=began, **self._settings)

@@ -67,6 +67,8 @@ class Outcome:
         Posture rows of the live walk.
     dropped : int
         Of these, rows that slow readers missed.
+    broken : bool
+        The walk ended before its time, by a mistake of ours; the payloads are all there.
     notes : tuple of str
         What people should know, in words.
     """
@@ -79,12 +81,13 @@ class Outcome:
     sensors: Mapping[Role, SensorTally] = field(default_factory=dict)
     rows: int = 0
     dropped: int = 0
+    broken: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """0 if all that was wanted is there; Ctrl-C is the usual way to end a recording."""
-        if self.recoverable:
+        if self.recoverable or self.broken:
             return 1
         if not self.sensors:  # ended before there was anything to record
             return EXIT_CODES.get(self.ending, 130)

@@ -5,6 +5,8 @@ recording, the same steps follow: sensors are stopped, the queue is emptied, the
 """
 
 import asyncio
+import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +28,9 @@ from imuposture.recording.sources import Source
 
 __all__ = ["EntrySink", "Recorder"]
 
+log = logging.getLogger(__name__)
 PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
+MISUNDERSTOOD = 0.05  # share of payloads; more is told
 AT_ONCE_S = 0.001  # of work before the radio's callbacks get their turn
 
 
@@ -91,7 +95,7 @@ class Recorder:
         self.walk: LivePipeline | None = None
         self._source, self._config, self._calibration = source, config or Config(), calibration
         self._seconds, self._open_journal, self._close_session = seconds, journal, close
-        self._folder, self._takers, self._told = folder, takers, told
+        self._folder, self._takers, self._told = folder, list(takers), told
         self._fresh: Callable[[], LivePipeline] | None = None
         self.closing = False
         self._clock = clock or Clock()
@@ -99,15 +103,17 @@ class Recorder:
         self._journal: EntrySink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Future[Ending] | None = None
+        self._stopped_early: Ending | None = None
         self._polite = True
+        self._cut: dict[Role, str] = {}
         self._early: list[Command] = []
         self._closing: asyncio.Task[None] | None = None
         self._began_ns: int | None = None
         self._first_ns: int | None = None
         self._last_ns = 0
-        self._streaming: set[Role] = set()
         self._payloads: dict[Role, int] = {}
         self._rows = 0
+        self._broken = False
         self._notes: list[str] = []
 
     @property
@@ -127,6 +133,8 @@ class Recorder:
         """
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
+        if self._stopped_early is not None:
+            self._stop.set_result(self._stopped_early)
         self._refuse_used_folder()
         try:
             await self._before_stop(self._source.open(self._queue))
@@ -148,10 +156,11 @@ class Recorder:
 
         To be called in the thread of the loop; from others, by its ``call_soon_threadsafe``.
         """
-        if self._stop is None or self._stop.done():
-            polite = False
-        self._polite = self._polite and polite
-        if self._stop is not None and not self._stop.done():
+        if self._stop is None:  # before it began
+            self._stopped_early = self._stopped_early or ending
+            return
+        self._polite = self._polite and polite and not self._stop.done()
+        if not self._stop.done():
             self._stop.set_result(ending)
         if not self._polite and self._closing is not None:
             self._closing.cancel()
@@ -214,11 +223,12 @@ class Recorder:
         ending: Ending = "end of the source"
         if self._stop.done():
             ending = self._stop.result()
-        elif pump.done():
-            ending = "disk" if isinstance(pump.exception(), SessionError) else "fault"
-        self._notes += [str(pump.exception())] if pump.done() and pump.exception() else []
+        elif (error := _error_of(pump) or _error_of(ended)) is not None:
+            ending = "disk" if isinstance(error, SessionError) else "fault"
+            self._notes.append(str(error))
         tallies = self._source.tallies()
         ended.cancel()
+        await asyncio.wait([ended])
         await self._let_go()
         self._queue.close()
         with suppress(Exception):  # told above, or it ends well
@@ -250,18 +260,43 @@ class Recorder:
         if self._journal is not None:
             self._journal.append(entry)
         self._count(entry)
-        if self._told is not None and entry.kind in ("link", "command"):
+        if entry.kind in ("link", "command"):
+            self._tell(entry)
+        if self.walk is not None and not self._broken:
+            self._walked(lambda walk: walk.push(entry))
+
+    def _walked(self, step: Callable[[LivePipeline], Rows]) -> None:
+        """Walk, and go on recording even if a mistake of ours ends the walk: what comes is kept."""
+        assert self.walk is not None
+        try:
+            self._give(step(self.walk))
+        except Exception as error:
+            log.exception("the walk broke off")
+            self._broken = True
+            words = f"{type(error).__name__}: {error}"
+            self._notes.append(f"the live rows broke off ({words}): a mistake of imuposture; all that came is kept")
+
+    def _tell(self, entry: Entry) -> None:
+        told = json.loads(entry.payload) if entry.kind == "link" else {}
+        if entry.role is not None and told.get("mtu", 0) < told.get("min_mtu", 0):
+            sizes = f"packets of {told['mtu']} bytes, and the sensor needs {told['min_mtu']}"
+            self._cut[entry.role] = (
+                f": the link carries {sizes}, so they are cut; another adapter or system may do better"
+            )
+        if self._told is not None:
             self._told(entry)
-        if self.walk is not None:
-            self._give(self.walk.push(entry))
 
     def _give(self, rows: Rows) -> None:
         found = rows.metrics
         if not len(rows.posture) and not (found.events or found.windows or found.summary):
             return
         self._rows += len(rows.posture)
-        for take in self._takers:
-            take(rows)
+        for take in tuple(self._takers):
+            try:
+                take(rows)
+            except Exception as error:
+                self._takers.remove(take)
+                self._notes.append(f"somebody who took live rows failed, and got no more: {error!r}")
 
     def _count(self, entry: Entry) -> None:
         """Count payloads, and let the time run once both sensors have sent some."""
@@ -287,9 +322,9 @@ class Recorder:
 
     def _closed(self, ending: Ending, tallies: Mapping[Role, SensorTally]) -> Outcome:
         """Close walk and journal, and say what is there now."""
-        if self.walk is not None:
-            self._give(self.walk.finish())
-            self._notes += [f"not walked: {fault}" for fault in self.walk.faults]
+        if self.walk is not None and not self._broken:
+            self._walked(LivePipeline.finish)
+            self._notes += [*self.walk.faults, *self._misunderstood()]
         result = self._session(ending)
         began = self._last_ns if self._began_ns is None else self._began_ns
         return Outcome(
@@ -301,7 +336,19 @@ class Recorder:
             sensors=self._tallied(tallies),
             rows=self._rows,
             notes=tuple(self._notes),
+            broken=self._broken,
         )
+
+    def _misunderstood(self) -> list[str]:
+        """Say so where most of what a sensor sent was not understood."""
+        if self.walk is None or self._broken:
+            return []
+        links = self.walk.findings().get("links", {})
+        return [
+            f"{role}: {link['rejected']} of {link['payloads']} payloads were not understood{self._cut.get(role, '')}"
+            for role, link in links.items()
+            if link["rejected"] > MISUNDERSTOOD * link["payloads"]
+        ]
 
     def _session(self, ending: Ending) -> Result | None:
         """Make a session of the journal; if that fails, or takes somebody too long, it can be recovered."""
@@ -312,8 +359,8 @@ class Recorder:
             self._journal.close()
             found = {"recording": {"ending": ending, "overflowed": self._queue.lost}}
             return self._close_session(self._folder, self._fresh(), found)
-        except ImuPostureError as error:
-            self._notes.append(str(error))
+        except Exception as error:
+            self._notes.append(str(error) if isinstance(error, ImuPostureError) else f"closing failed: {error!r}")
         except KeyboardInterrupt:
             self._notes.append("closing was interrupted")
         finally:
@@ -331,6 +378,10 @@ class Recorder:
             )
             for role, tally in tallies.items()
         }
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 def _percent(statuses: Mapping[str, Mapping[str, object]]) -> float | None:

@@ -49,6 +49,6 @@ class VirtualWorlds:
 
 
 def _world(name: str) -> Any:
-    from imuposture.acquisition.virtual import VirtualWorld
+    from imuposture.acquisition.virtual import open_world
 
-    return VirtualWorld(name)
+    return open_world(name)

@@ -137,14 +137,15 @@ class Connection:
             takers.append(role)
         if len(takers) > 1:
             return
+        acquire = self._lasting.acquire
         try:
-            await self._start_notify(channel)
+            await self._start_notify(channel, acquire=acquire)
         except LinkError:
             if self.over or self._lasting.settled:
                 raise
-            self._lasting.acquire = False
-            await self._start_notify(channel)
-        self._lasting.settled = True
+            acquire = False
+            await self._start_notify(channel, acquire=False)
+        self._lasting.acquire, self._lasting.settled = acquire, True
 
     async def unsubscribe(self, channel: int) -> None:
         """Turn the notifications of a channel off, for all that take them."""
@@ -174,8 +175,8 @@ class Connection:
     def _uuid(self, channel: int) -> str:
         return self._driver.channels[channel].uuid
 
-    async def _start_notify(self, channel: int) -> None:
-        bluez: Any = {"use_start_notify": not self._lasting.acquire}
+    async def _start_notify(self, channel: int, *, acquire: bool) -> None:
+        bluez: Any = {"use_start_notify": not acquire}
         work = self._client.start_notify(self._uuid(channel), self._receiver(channel), bluez=bluez)
         await self._ask(work, REQUEST_S, f"subscribing to {self._uuid(channel)}")
 
