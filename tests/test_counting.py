@@ -1,4 +1,4 @@
-"""Counting law on the air: sent = kept + lost over drops, losses, reorder, wraps, restarts; gaps as they were."""
+"""Counting law on the air: sent = kept + lost over drops, losses, wraps and restarts; gaps as long as they were."""
 
 import os
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ def story(seed: int, lost: float, drops: int, *, disorder: bool = True) -> Story
     seconds = drops * EVERY_S + 10
     came = packets(replace(GOOD, lost=lost), seconds, seed)
     keep = np.ones(len(came.number), np.bool_)
-    for start in rng.uniform(3, seconds - 12, drops):
+    for start in rng.uniform(8, seconds - 12, drops):
         end = start + rng.choice([rng.uniform(0.4, 2.0), rng.uniform(2.0, 10.0)])
         keep &= (came.true_s < start) | (came.true_s > end)
     came = Packets(came.device_s[keep], came.arrival_s[keep], came.true_s[keep], came.number[keep], came.skew)
@@ -155,6 +155,6 @@ def test_of_a_mere_count_arrivals_tell_what_drops_cost(seed):
     counts, missing = alignment.counts()["upper"], missing_of(told)
     assert counts.kept == SAMPLES * len(told.came.number)
     assert counts.lost == counts.estimated
-    assert abs(counts.lost * 1.015 - np.count_nonzero(missing)) <= 1.5 * (len(edges) - 2)
+    assert abs(counts.lost - np.count_nonzero(missing)) <= 1.5 * (len(edges) - 2)
     assert counts.restarts == len(edges) - 2
     assert (np.diff(np.concatenate([r.time_s for r in rows])) > 0).all()

@@ -243,6 +243,15 @@ def test_a_counter_is_a_clock_of_samples(tmp_path, kind, how, sent, expected, ti
     assert (stream.clock, stream.tick_s, stream.wrap_ticks) == ("device", tick_s, wrap)
 
 
+@pytest.mark.parametrize(("refers_to", "expected"), [("first", [250, 253, 1]), ("last", [244, 247, 250])])
+def test_a_counter_may_be_of_the_last_sample(tmp_path, refers_to, expected):
+    body = f"""{STREAM}fields = [{{ name = "c", type = "u8" }}]
+    samples = [{ACC}]
+    counter = {{ field = "c", step = 3, modulus = 255, refers_to = "{refers_to}" }}"""
+    block = block_of(decoded(driver_of(tmp_path, body), b"\xfa" + 3 * vector(0)))
+    assert block.ticks.tolist() == expected
+
+
 def test_a_counter_of_packets_counts_the_samples_in_them(tmp_path):
     body = f"""{STREAM}fields = [{{ name = "c", type = "u8" }}]
     samples = [{ACC}]
@@ -374,6 +383,15 @@ def test_a_frame_that_was_cut_short_is_not_filled_with_the_next(tmp_path):
     assert dropped(told) == 9
 
 
+def test_a_frame_whose_values_are_refused_is_dropped_as_a_whole(tmp_path):
+    body = FRAMED.replace("{ skip = 2 }", '{ name = "head", type = "u16le" }, { name = "mode", type = "u8" }')
+    driver = driver_of(tmp_path, body + 'require = [{ field = "mode", is = 1 }]\n')
+    stream = b"".join(frame[:2] + bytes([mode]) + frame[2:] for mode, frame in zip((1, 2, 1), frames(3), strict=True))
+    told = decoded(driver, *cuts(stream, [20]))
+    assert numbers(block_of(told)) == [0, 2]
+    assert dropped(told) == 15
+
+
 @settings(max_examples=40, deadline=None)
 @given(places=st.lists(st.integers(0, 500), max_size=20), spoilt=st.sets(st.integers(0, 7)))
 @pytest.mark.parametrize("name", ["sum8", "sum8_negated", "xor8", "crc32le"])
@@ -432,6 +450,38 @@ def test_lines_come_back_wherever_the_radio_cuts(tmp_path_factory, values, place
     near(block.acc, sent[:, :3] * G)
     near(block.gyr, sent[:, 4:] * 0.5 * DEGREE)
     assert dropped(told) == len("23,4" + end)  # nobody can tell whether the first line is whole
+
+
+PIECES = [
+    *(b"\x55", b"\x61", b"\x55\x61", b"\x55\x61" + bytes(12), b"\x55\x61" + b"\x55" * 12, b"\n", b"\r\n", b"7" * 90),
+    *(
+        b"1,2,3,4,5,6,7",
+        b"1,2,3,4,5,6,7\n",
+        b"0.5,",
+        b"-",
+        b'{"a": [1, 2, 3], "gyr": [0, 0, 0], "t": 1}\n',
+        b"{",
+        b"}\n",
+    ),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=14), places=st.lists(st.integers(0, 999), max_size=30)
+)
+@pytest.mark.parametrize("body", [FRAMED, CONFIRMED, LINES, JSON], ids=["frames", "confirmed", "lines", "json"])
+def test_whatever_comes_it_does_not_matter_where_it_is_cut(tmp_path_factory, body, pieces, places):
+    if body not in DECODERS:
+        DECODERS[body] = driver_of(tmp_path_factory.mktemp("cut"), body)
+    stream = b"".join(pieces)[:512]
+    whole, parts = decoded(DECODERS[body], stream), decoded(DECODERS[body], *cuts(stream, places))
+    assert dropped(whole) == dropped(parts)
+    rows = [[message for message in told if isinstance(message, ImuBlock)] for told in (whole, parts)]
+    assert bool(rows[0]) == bool(rows[1])
+    if rows[0]:
+        for name in ("ticks", "acc", "gyr"):
+            np.testing.assert_array_equal(getattr(block_of(whole), name), getattr(block_of(parts), name))
 
 
 @pytest.mark.parametrize(
@@ -525,6 +575,17 @@ def test_halves_are_joined_in_the_order_of_arrival(tmp_path, came, acc, gyr):
     assert numbers(block) == acc
     assert numbers(block, "gyr") == gyr
     assert block.ticks.tolist() == list(range(len(acc)))
+
+
+BATCHES = [((1, 2), 0), ((1, 2), 1), ((3, 4), 0), ((5, 6), 0), ((5, 6, 7), 1)]
+
+
+def test_batches_that_come_apart_are_joined_one_by_one(tmp_path):
+    body = APART.replace("fields", "samples")
+    payloads = [(b"".join(map(vector, batch)), channel) for batch, channel in BATCHES]
+    block = block_of(decoded(driver_of(tmp_path, body), *payloads))
+    assert numbers(block) == [1, 2, 3, 4, 5, 6, None]
+    assert numbers(block, "gyr") == [1, 2, None, None, 5, 6, 7]
 
 
 def test_a_field_that_comes_now_and_then_goes_with_the_next_row(tmp_path):
@@ -641,6 +702,21 @@ def test_what_the_sensor_cannot_do_is_refused(tmp_path, wanted, problem):
     for ask in (driver.stream, driver.decoder, lambda given: list(driver.start(given))):
         with pytest.raises(ConfigError, match=problem):
             ask(wanted)
+
+
+def test_a_number_is_not_rounded_to_fit_a_command(tmp_path):
+    body = f"""{STREAM}fields = [{ACC}]
+    [[start]]
+    char = "ff03"
+    write = [{{ type = "u16le", value = {{ param = "rate_hz", numerator = 1000 }} }}]"""
+    head = HEAD.replace("rate_hz = 100\n", "[params.rate_hz]\ndefault = 50\nrange = [10, 100]\n")
+    driver = driver_of(tmp_path, body, head)
+    assert list(driver.start(Settings("upper", rate_hz=40)))[1].data == b"\x19\x00"
+    assert driver.rates_hz == (10, 20, 25, 50, 100)
+    with pytest.raises(ConfigError, match=r"write\[0\]: 16.6667 is no whole number"):
+        list(driver.start(Settings("upper", rate_hz=60)))
+    with pytest.raises(ConfigError, match="is no whole number"):
+        driver_of(tmp_path, body, head.replace("range = [10, 100]", "choices = [50, 60]"))
 
 
 def test_a_scale_may_follow_a_parameter(tmp_path):

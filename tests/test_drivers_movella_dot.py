@@ -322,6 +322,8 @@ def test_the_order_of_the_start():
     assert sensor.control[5:7] == b"\0\0", "it does not fall asleep while connected"
     assert sensor.control[7:17] == b"\x09Xsens DOT"
     assert sensor.control[24:27] == b"\x3c\0\0"
+    again = played(DRIVER.start(SETTINGS), sensor)
+    assert UUID.format("1002") not in {step.uuid for step in again if isinstance(step, Write)}, "it is in flash"
     stop = played(DRIVER.stop(SETTINGS), sensor)
     assert stop == [Write(UUID.format("2001"), bytes.fromhex("01001a")), Unsubscribe(0)]
 

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from driver_fuzz import hammer
+from driver_fuzz import COUNT, hammer
 from golden_vectors import vectors
 from played_sensor import play, written
 
@@ -201,6 +201,19 @@ def test_ticks_wrap_with_the_clock_of_32_bits():
     assert DRIVER.stream(settings(13.0)).wrap_ticks == 2**32
 
 
+def test_streams_that_come_apart_stay_joined_over_the_wrap():
+    decoder, told = DRIVER.decoder(settings(options={"separate": True})), []
+    for n in range(6):
+        stamp = round(2**32 - 200 + n * 4000 / 52) % 2**32
+        told += decoder.push(data("acc", imu(1, 4, stamp)))
+        told += decoder.push(data("gyro", imu(1, 4, stamp)))
+    ticks = np.concatenate([block.ticks for block in told])
+    assert len(ticks) == 24
+    assert ticks.max() < 2**32
+    assert np.unwrap(ticks, period=2**32) - ticks[0] == pytest.approx(np.arange(24) * 1000 / 52, abs=1)
+    assert not any(np.isnan(block.acc).any() or np.isnan(block.gyr).any() or block.flags is not None for block in told)
+
+
 def test_answers_say_whether_they_went_well():
     decoder = DRIVER.decoder(settings())
     (reply,) = decoder.push(bytes([1, 99]) + struct.pack("<H", 404))
@@ -311,5 +324,7 @@ def test_damaged_payloads(separate):
     joined += [bytes.fromhex("0163c800"), bytes.fromhex("0165c80032"), b"\x01\x64name"]
     later = struct.pack("<I", 200_000)
     apart = [data("acc", ACC), data("gyro", GYR), data("acc", later + ACC[4:]), data("gyro", later + GYR[4:])]
-    tally = hammer(decoder, [(one, 0) for one in (apart if separate else joined)], channels=1, fits=fits)
+    tally = hammer(
+        decoder, [(one, 0) for one in (apart if separate else joined)], channels=1, fits=fits, count=COUNT // 2
+    )
     assert tally.rows > 0

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from driver_fuzz import hammer
+from driver_fuzz import COUNT, hammer
 from golden_vectors import vectors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -348,6 +348,14 @@ def test_start_of_a_verity_sense():
     ]
 
 
+def test_no_battery_level_is_no_obstacle():
+    procedure, sensor, made = DRIVER.start(settings()), Sensor(), DRIVER.decoder(settings())
+    steps = [next(procedure), procedure.send(None), procedure.send(None), procedure.send(sensor.features)]
+    assert steps[-1] == Read(2)
+    steps, _ = play((step for step in [procedure.throw(AcquisitionError("no such characteristic"))]), made, sensor)
+    assert written(steps) == ["0301"]
+
+
 def test_start_of_an_h10():
     asked = settings(200.0, model="h10")
     steps, _ = run(asked, Sensor("0f05000000000000000000000000000000", rates=(25, 50, 100, 200)))
@@ -421,5 +429,5 @@ def test_damaged_payloads(magnetometer):
     for stamp in (10**9, 10**9 + 10**7):
         frames = [ACC_DELTA, GYR_DELTA, *([MAG_DELTA] if magnetometer else [])]
         told += [(one[:1] + struct.pack("<Q", stamp * 1000) + one[9:], 1) for one in frames]
-    tally = hammer(DRIVER.decoder(asked), told, channels=3)
+    tally = hammer(DRIVER.decoder(asked), told, channels=3, count=COUNT // 2)
     assert tally.rows > 0

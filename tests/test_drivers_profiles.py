@@ -1,5 +1,6 @@
 """The profiles that are shipped: what they make of bytes, and what they write, against their sources."""
 
+import json
 import math
 import struct
 from pathlib import Path
@@ -12,7 +13,7 @@ from written_profiles import UPPER, block_of, decoded
 
 from imuposture import DecodeError
 from imuposture.acquisition.drivers import Advertisement, Read, Reply, Settings, Status, Subscribe, Wait, Write
-from imuposture.acquisition.drivers.declarative import describe_profile, load_profile
+from imuposture.acquisition.drivers.declarative import describe_profile, is_profile, load_profile
 from imuposture.acquisition.drivers.declarative.fields import FIELD_KEYS
 from imuposture.acquisition.drivers.declarative.packets import PACKET_KEYS
 from imuposture.acquisition.drivers.declarative.profile import HEAD_KEYS, KEYS
@@ -42,12 +43,38 @@ def writes(driver, **settings):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_profile_says_where_it_comes_from_and_what_nobody_tried(path):
     told = describe_profile(path)
+    assert is_profile(path)
+    assert json.loads(json.dumps(told)) == told
     assert told["name"] == path.stem
     assert told["verified"] is None
     assert told["source"]
     assert told["unverified"]
     assert path.read_text(encoding="utf-8").startswith("# ")
     assert "# Not verified:" in path.read_text(encoding="utf-8")
+
+
+def test_the_settings_of_a_recording_are_no_profile(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text('[recording]\nupper = "a.csv"\nlower = "b.csv"\n', encoding="utf-8")
+    assert not is_profile(path)
+
+
+def test_mirrored_axes_are_told(tmp_path):
+    path = tmp_path / "mirrored.toml"
+    field = 'name = "acc", type = "i16le", unit = "g", axes = {}'
+    for axes, told in (('["-x", "y", "z"]', True), ('["y", "-x", "z"]', False), ('["z", "x", "y"]', False)):
+        body = f'[[stream]]\nchar = "ff01"\nfields = [{{ {field.format(axes)} }}]\n'
+        path.write_text(f'[profile]\nname = "mirrored"\nrate_hz = 50\n{body}', encoding="utf-8")
+        assert any("mirrored" in warning for warning in describe_profile(path)["warnings"]) == told
+
+
+@pytest.mark.parametrize(("kind", "told"), [("u8", True), ("u16le", False)])
+def test_a_counter_of_few_bits_is_told(tmp_path, kind, told):
+    path = tmp_path / "short.toml"
+    fields = f'[{{ name = "c", type = "{kind}" }}, {{ name = "acc", type = "i16le", unit = "g" }}]'
+    body = f'[[stream]]\nchar = "ff01"\nfields = {fields}\ncounter = {{ field = "c" }}\n'
+    path.write_text(f'[profile]\nname = "short"\nrate_hz = 100\n{body}', encoding="utf-8")
+    assert any("begins again after 2.56 s" in warning for warning in describe_profile(path)["warnings"]) == told
 
 
 def test_the_example_of_the_docs_is_a_profile(tmp_path):

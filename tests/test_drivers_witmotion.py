@@ -251,6 +251,12 @@ def test_displacements_are_refused():
 
     with pytest.raises(AcquisitionError, match="displacements"):
         played(DRIVER.start(SETTINGS), displaced)
+    decoder = DRIVER.decoder(SETTINGS)
+    (reply,) = decoder.push(b"\x55\x71\x96\x00\x01".ljust(20, b"\0"))
+    assert reply.what == "register_96"
+    with pytest.raises(DecodeError, match="displacements"):
+        decoder.push(bytes.fromhex(CAPTURED))
+    assert len(decoder.push(b"\x55\x71\x96".ljust(20, b"\0") + bytes.fromhex(CAPTURED))) == 2
 
 
 def test_the_order_of_the_start():

@@ -1,9 +1,11 @@
 """The journal: what it acknowledged is there, whatever happened; what is not what was written is told, never used."""
 
+import io
 import os
 import random
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -11,11 +13,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from recorded import MANIFEST, entries, entry, recorded
+from recorded import MANIFEST, Walk, entries, entry, recorded
 
 from imuposture._blocks import Entry
 from imuposture._errors import SessionError
-from imuposture.output import Damage, Journal, journal, journal_pages, read_entries
+from imuposture.output import Damage, Journal, journal, journal_pages, read_entries, recover
 from imuposture.output import manifest as manifest_file
 
 SOAK = "IMUPOSTURE_SOAK" in os.environ
@@ -105,11 +107,12 @@ def test_the_manifest_is_there_first_and_says_recording(tmp_path, monkeypatch):
         raise sqlite3.OperationalError("unable to open database file")
 
     monkeypatch.setattr(journal, "_created", refuse)
-    with pytest.raises(SessionError, match="unable to open"):
+    with pytest.raises(SessionError, match=r"cannot begin a recording in .*: unable to open"):
         Journal(tmp_path / "s", MANIFEST)
     monkeypatch.undo()
-    with Journal(tmp_path / "t", {**MANIFEST, "start": "2026-03-01T09:30:00+01:00"}):
-        there = manifest_file.load(tmp_path / "t")
+    assert os.listdir(tmp_path / "s") == []
+    with Journal(tmp_path / "s", {**MANIFEST, "start": "2026-03-01T09:30:00+01:00"}):
+        there = manifest_file.load(tmp_path / "s")
     assert there["state"] == "recording"
     assert there["start"] == "2026-03-01T09:30:00+01:00"
     assert there["placement"] == "lumbar"
@@ -294,6 +297,12 @@ def test_a_disk_that_is_really_full(small_disk, monkeypatch):
     kept = list(read_entries(small_disk / "s"))
     assert 1000 < acknowledged <= len(kept)
     assert kept == entries(len(kept))
+    with pytest.raises(SessionError, match=rf"cannot close {small_disk / 's'}.*No space left.*journal is kept"):
+        recover(small_disk / "s", lambda _: Walk())
+    assert list(read_entries(small_disk / "s")) == kept
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    assert recover(small_disk / "s", lambda _: Walk()).entries == len(kept)
+    assert list(read_entries(small_disk / "s")) == kept
 
 
 def test_a_folder_that_is_gone_is_noticed(tmp_path):
@@ -390,6 +399,62 @@ def test_a_missing_log_is_noticed(tmp_path, killed):
     assert lost >= 300
     assert told == [Damage(600 - lost, None, entry(599 - lost).arrival_ns, None)]
     assert "may be lost" in str(told[0])
+
+
+def test_a_log_that_is_missing_from_the_start_is_noticed(tmp_path):
+    with Journal(tmp_path / "s", MANIFEST) as sink:
+        for one in entries(20):
+            sink.append(one)
+        sink.flush()
+        copied(tmp_path / "s", tmp_path / "dead")
+    (tmp_path / "dead" / LOG).unlink()
+    told, lost = checked(tmp_path / "dead", entries(20))
+    assert (told, lost) == ([Damage(0, None, None, None)], 20)
+
+
+def test_the_last_entry_before_a_kill_is_missed_where_it_is_damaged(tmp_path, killed):
+    shutil.copytree(killed, tmp_path / "s")
+    for name in (FILE, LOG):
+        content = (killed / name).read_bytes()
+        (tmp_path / "s" / name).write_bytes(content.replace(entry(598).payload, bytes(len(entry(598).payload))))
+    content = (tmp_path / "s" / LOG).read_bytes()
+    (tmp_path / "s" / LOG).write_bytes(content.replace(entry(599).payload, bytes(len(entry(599).payload))))
+    told, lost = checked(tmp_path / "s", entries(600))
+    assert (told, lost) == ([Damage(598, 599, entry(597).arrival_ns, None)], 2)
+
+
+def marked(count: int) -> bytes:
+    """Return a page of the table of marks, of a journal with so many acknowledged entries."""
+    page = bytearray(4096)
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    database.execute("PRAGMA page_size=4096")
+    database.executescript(journal._TABLES)
+    journal._mark(database, journal.Mark.ACKNOWLEDGED, count)
+    whole = database.serialize()
+    database.close()
+    page[:] = whole[-4096:]
+    return bytes(page)
+
+
+@pytest.mark.parametrize(("salt", "ends", "count"), [(1, 0, 7), (1, 1, 9), (2, 1, 7)])
+def test_a_transaction_that_was_cut_off_acknowledges_nothing(salt, ends, count):
+    # The frames behind it are those of an earlier use of the log: they have another salt, and say less.
+    frames = [(1, 1, marked(7)), (1, 0, marked(9)), (salt, ends, bytes(4096))]
+    log = bytes(32) + b"".join(struct.pack(">IIQQ", 3, ended, number, 0) + page for number, ended, page in frames)
+    assert journal_pages.Pages(None, io.BytesIO(log)).marks() == {journal.Mark.ACKNOWLEDGED: count}
+
+
+def test_nobody_else_writes_into_a_journal(tmp_path):
+    with Journal(tmp_path / "s", MANIFEST) as sink:
+        sink.append(entry(0))
+        sink.flush()
+        code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('DELETE FROM entries')"
+        other = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "s" / FILE], capture_output=True, text=True, check=False
+        )
+        assert "database is locked" in other.stderr
+        sink.append(entry(1))
+    assert list(read_entries(tmp_path / "s")) == entries(2)
 
 
 def test_a_missing_file_leaves_what_the_log_holds(tmp_path, killed):

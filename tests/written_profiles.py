@@ -65,7 +65,7 @@ def block_of(messages: list[Message]) -> ImuBlock:
 
 def dropped(messages: list[Message]) -> int:
     """Return how many bytes belonged to nothing."""
-    told = [message for message in messages if isinstance(message, Status) and message.what == "dropped_bytes"]
+    told = [message for message in messages if isinstance(message, Status) and message.what == "resync"]
     return sum(message.values["bytes"] for message in told)
 
 

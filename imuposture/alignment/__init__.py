@@ -6,12 +6,16 @@ packets arrived. A value comes from the sensor's own sample, or from a straight 
 ``gap_limit_s`` apart; anything else is a gap: marked, NaN, never filled. Every lost, duplicate, reordered and empty
 sample is counted.
 
-`clocks` learns how a device's clock runs, `lattice` how its radio speaks; `feed` holds one sensor's samples, `live`
-those of a sensor on the air; `grid` has the rows.
+`clocks` learns how a device's clock runs, `lattice` how its radio speaks, `corridor` what can be said of the one while
+the other holds it; `feed` holds one sensor's samples, `live`
+those of a sensor on the air; `grid` has the rows. `fits` looks at clocks with hindsight, `shakes` at two sensors that
+were held together.
 """
 
 from imuposture.alignment.clocks import ClockReport, LinkClock
 from imuposture.alignment.feed import Counts
+from imuposture.alignment.fits import FittedClock
 from imuposture.alignment.grid import Alignment
+from imuposture.alignment.shakes import Lag, shaken_together
 
-__all__ = ["Alignment", "ClockReport", "Counts", "LinkClock"]
+__all__ = ["Alignment", "ClockReport", "Counts", "FittedClock", "Lag", "LinkClock", "shaken_together"]

@@ -18,9 +18,10 @@ from imuposture._blocks import FloatArray
 from imuposture.alignment.corridor import Corridor
 from imuposture.alignment.lattice import Lattice
 
-__all__ = ["ClockReport", "Line", "LinkClock"]
+__all__ = ["HOST_S", "ClockReport", "Line", "LinkClock", "State", "kalman_step"]
 
 Line = tuple[float, float, float]  # device s, host time minus device time there in s, skew
+State = tuple[float, float, float, float, float]  # offset, skew, and the three entries of their covariance
 
 WINDOW_S = 1.0  # of these the earliest packet counts; shorter: more noise in each, longer: later to learn
 SKEW_LIMIT = 100e-6  # quartz of a wearable: +-20 typical, +-100 over temperature and age
@@ -33,6 +34,7 @@ BEND = 0.5e-6  # s/s by which the clock leaves its line over a quarter of an hou
 COUNT_BEND = 20e-6
 NOISE_S = 1e-3  # s, spread of the earliest packet of a window on top of the phase; host and radio
 SLEW = 0.05  # s/s at which the time line takes over what the estimate has learnt: never back, never in a leap
+COUNT_WINDOWS = 3
 STEP_S = 10e-3  # s; earliest packets further off than this and g: the clock stepped, or the host stood still
 HOST_S = 0.5e-3  # s, share of the host in the bound
 UNLOCKED_S = 2.5e-3  # g up to which the Kalman filter may be trusted
@@ -87,6 +89,8 @@ class LinkClock:
     ----------
     skew : float, optional
         What an earlier session or segment found; then it need not be learnt again.
+    skew_sd : float
+        How well ``skew`` is known.
     counted : bool
         Device time is a count of samples at a nominal rate, which may be 2 % off.
     floor_s : float
@@ -98,34 +102,45 @@ class LinkClock:
         Packets so far, phase changes of a locked link among them, and leaps of the device's clock.
     missed_s : float
         Of counts of samples: time that the count must have missed, as later packets are later for good, s.
-    windows : list or None
-        Device time and offset of each window's earliest packet, where somebody set it to a list.
+    windows, misses : list or None
+        Device time and offset of each window's earliest packet, and of each miss of a count when and by how much,
+        where somebody set them to lists.
+    limit, bend, wander : float
+        How far the skew may be from ``prior``, how far the clock leaves its line, s/s, and how its skew goes astray.
     prior : float
         Skew that was known beforehand, 0 if none was.
     method : str
         As in `ClockReport`.
     """
 
-    def __init__(self, skew: float | None = None, *, counted: bool = False, floor_s: float = -np.inf) -> None:
+    def __init__(
+        self,
+        skew: float | None = None,
+        skew_sd: float = STORED_SD,
+        *,
+        counted: bool = False,
+        floor_s: float = -np.inf,
+    ) -> None:
         self._lattice = Lattice(0.0)
         self.prior = 0.0 if skew is None else skew
         widest = COUNT_LIMIT if counted else SKEW_LIMIT
-        self._limit = widest if skew is None else min(10 * STORED_SD, widest)
-        self._skew_sd = (0.3 * COUNT_LIMIT if counted else SKEW_SD) if skew is None else STORED_SD
-        self._patience = 3 if counted else 20
+        self._skew_sd = (0.3 * COUNT_LIMIT if counted else SKEW_SD) if skew is None else skew_sd
+        self.limit = widest if skew is None else min(max(10 * STORED_SD, 3 * skew_sd), widest)
+        self._patience = 4 if counted else 20
         self._counted = counted
         self._floor = floor_s
         self.packets = 0
         self.slips = self.steps = 0
         self.missed_s = 0.0
         self.windows: list[tuple[float, float]] | None = None
+        self.misses: list[tuple[float, float]] | None = None
         self._suspects: list[tuple[float, float, float]] = []
         self._line: Line = (0.0, 0.0, self.prior)
         self._began = self._opened = 0.0  # device s of the first packet, and of the first in this window
         self._best = (0.0, 0.0)  # device s and offset of the window's earliest packet
         self._windows = 0
-        self._bend = COUNT_BEND if counted else BEND
-        self._wander = COUNT_WANDER if counted else WANDER
+        self.bend = COUNT_BEND if counted else BEND
+        self.wander = COUNT_WANDER if counted else WANDER
         self._corridor = self._new_corridor()
         self._spread = np.inf
         self._edge, self._edge_at = 0.0, 0.0
@@ -198,19 +213,32 @@ class LinkClock:
         return self._line[2]
 
     @property
-    def settled(self) -> bool:
-        """The skew was learnt well enough to be a prior."""
-        return self._windows >= 60 and self.method != "first"
+    def skew_sd(self) -> float:
+        """How well the skew is known, where it could be learnt: windows do not err independently, hence the factor."""
+        learnt = max(4 * float(np.sqrt(self._state[4])), STORED_SD)
+        return min(learnt, self._skew_sd) if self.method == "kalman" else self._skew_sd
+
+    @property
+    def g_s(self) -> float:
+        """Spacing of the delays that must be allowed for, s."""
+        return self._lattice.g_s
+
+    @property
+    def first_covariance(self) -> tuple[float, float, float]:
+        """Of offset and skew before the first packet."""
+        return NOISE_S * NOISE_S, 0.0, self._skew_sd * self._skew_sd
 
     @property
     def bound_s(self) -> float:
         """Within which the estimate lies, s."""
         whole = 1.25 * self._lattice.g_s + HOST_S
+        if self._counted:
+            return 1.25 * (self._lattice.packet_s or self._lattice.g_s) + HOST_S
         if self.method == "hull":
             return min(whole, 2 * self._spread + HOST_S)  # twice: against another sensor's, likewise
         drifted = abs(self.skew) * (self._line[0] - self._began)
         if self.method == "kalman" and drifted > 2 * self._lattice.g_s:
-            return min(whole, UNLOCKED_S + 3 * float(np.sqrt(self._p00)))
+            return min(whole, UNLOCKED_S + 3 * float(np.sqrt(self._state[2])))
         return whole
 
     def report(self) -> ClockReport:
@@ -237,12 +265,11 @@ class LinkClock:
         self._windows, self._corridor = 0, self._new_corridor()
         self._lattice = Lattice(device_s)
         self._edge, self._edge_at = offset, device_s
-        self._at, self._offset, self._skew = device_s, offset, self.prior
-        self._p00, self._p01, self._p11 = NOISE_S**2, 0.0, self._skew_sd**2
+        self._at, self._state = device_s, (offset, self.prior, *self.first_covariance)
         self.method = "first"
 
     def _new_corridor(self) -> Corridor:
-        return Corridor(self.prior, self._limit, self._bend)
+        return Corridor(self.prior, self.limit, self.bend)
 
     def _close(self) -> None:
         """Take the window that is over, unless it is far off; then wait and see whether the next ones are too."""
@@ -258,19 +285,22 @@ class LinkClock:
             self._suspects.clear()
         self._suspects.append((device, offset, excess))
         if len(self._suspects) >= (self._patience if excess > 0 else 2):
-            self._step(min(abs(suspect[2]) for suspect in self._suspects))
+            self._step()
 
-    def _step(self, size_s: float) -> None:
+    def _step(self) -> None:
         """Believe that the clock has stepped: a count of samples missed some; any other begins anew."""
         suspects, self._suspects = self._suspects, []
+        sizes = sorted(abs(suspect[2]) for suspect in suspects)
         packet = self._lattice.packet_s
-        if not self._counted or suspects[-1][2] < 0 or packet is None:
+        missed = 0.0
+        if not self._counted or packet is None:
             self.steps += 1
             self._begin(*suspects[0][:2])
             suspects = suspects[1:]
-            missed = 0.0
-        else:
-            missed = max(round(size_s / packet), 1) * packet
+        elif suspects[-1][2] > 0 and sizes[-1] - sizes[0] < STEP_S:  # a loss is a step; what grows is a rate
+            missed = round(sizes[len(sizes) // 2] / packet) * packet
+            if self.misses is not None:
+                self.misses.append((suspects[0][0] - self.missed_s - WINDOW_S, missed))
             self.missed_s += missed
         for device, offset, _ in suspects:
             self._learn(device + missed, offset - missed)
@@ -282,34 +312,60 @@ class LinkClock:
         if self.windows is not None:
             self.windows.append((device, offset))
         self._filter(device, offset)
-        self._corridor.add(device, offset, self._skew)
-        self._edge = min(self._edge + self._limit * (device - self._edge_at), offset)
+        self._corridor.add(device, offset, self._state[1])
+        self._edge = min(self._edge + self.limit * (device - self._edge_at), offset)
         self._edge_at = device
-        if not self._lattice.known:
+        # A count runs at a rate of its own and slips too fast to be locked; its rate has to be learnt at once.
+        if not self._lattice.known and not (self._counted and self._windows >= COUNT_WINDOWS):
             return
-        if not self._lattice.locked and abs(self._offset - self._edge) <= 1.25 * g + HOST_S:
-            self.method, self._line = "kalman", (device, self._offset, self._skew)
+        if self._counted or (not self._lattice.locked and abs(self._state[0] - self._edge) <= 1.25 * g + HOST_S):
+            self.method, self._line = "kalman", (device, self._state[0], self._state[1])
             return
         low, high, skew = self._corridor.now(device, g)
         self.method, self._line = "hull", (device, 0.5 * (low + high), skew)
         self._spread = 0.5 * (high - low)
 
     def _filter(self, device: float, offset: float) -> None:
-        """Kalman filter of offset and skew."""
-        t = device - self._at
-        self._at = device
-        self._offset += self._skew * t
-        self._p00 += t * (2 * self._p01 + t * self._p11)
-        self._p01 += t * self._p11
-        self._p11 += self._wander * self._wander * t
+        """Let the Kalman filter take a window."""
         if self._windows == 1:
-            self._offset = offset
+            self._at, self._state = device, (offset, self.prior, *self.first_covariance)
             return
-        total = self._p00 + NOISE_S * NOISE_S
-        gain, gain_skew = self._p00 / total, self._p01 / total
-        error = offset - self._offset
-        self._offset += gain * error
-        self._skew += gain_skew * error
-        self._p11 -= gain_skew * self._p01
-        self._p01 -= gain * self._p01
-        self._p00 -= gain * self._p00
+        _, self._state = kalman_step(self._state, device - self._at, offset, self.wander)
+        self._at = device
+
+
+def kalman_step(state: State, step: float, measured: float, wander: float) -> tuple[State, State]:
+    """Move offset and skew on, and take what was measured.
+
+    Parameters
+    ----------
+    state : State
+    step : float
+        Since the last measurement, s.
+    measured : float
+        Offset, s.
+    wander : float
+        By how much the skew goes astray, s/s a square root of a second.
+
+    Returns
+    -------
+    tuple of State
+        Before and after the measurement.
+    """
+    offset, skew, p00, p01, p11 = state
+    offset += skew * step
+    p00 += step * (2 * p01 + step * p11)
+    p01 += step * p11
+    p11 += wander * wander * step
+    before = (offset, skew, p00, p01, p11)
+    total = p00 + NOISE_S * NOISE_S
+    gain, gain_skew = p00 / total, p01 / total
+    error = measured - offset
+    after = (
+        offset + gain * error,
+        skew + gain_skew * error,
+        p00 - gain * p00,
+        p01 - gain * p01,
+        p11 - gain_skew * p01,
+    )
+    return before, after

@@ -14,6 +14,7 @@ __all__ = ["Corridor"]
 MERGED = 4  # windows a gate: in so many even a bad link has a packet that was heard at once
 GATES = 900  # an hour
 BLUR_S = 1e-3  # s by which the host blurs the earliest packet of a window
+SLOPES = 16  # looked at where the extremes lie between the feasible slopes
 TURNS = 16  # halvings; the skew is known to 3e-9 then
 
 
@@ -43,6 +44,17 @@ class Corridor:
             self._recent.clear()
             del self._gates[:-GATES]
 
+    def around(self, device_s: float, g_s: float) -> tuple[float, float, float]:
+        """Return the same as `now` for an instant in the middle of the gates."""
+        self.now(device_s, g_s)
+        points = np.array(self._gates + self._recent)
+        gates = len(self._gates) or len(points)
+        span = _Span(points[:, 0] - device_s, points[:, 1], gates, g_s + 2 * BLUR_S, self._bend)
+        slowest = span.last_feasible(self._guess, self._lowest)
+        fastest = span.last_feasible(self._guess, self._highest)
+        slopes = [slowest + (fastest - slowest) * k / SLOPES for k in range(SLOPES + 1)]
+        return min(map(span.lowest, slopes)), max(map(span.highest, slopes)), self._guess
+
     def now(self, device_s: float, g_s: float) -> tuple[float, float, float]:
         """Return the lowest and the highest offset at an instant, s, and the skew in the middle."""
         while True:
@@ -64,10 +76,10 @@ class _Span:
     """Offsets now that a slope allows: from ``lowest`` to ``highest``; none where these have changed places."""
 
     def __init__(self, ages: FloatArray, offsets: FloatArray, gates: int, width: float, bend: float) -> None:
-        self._ages = ages  # negative
+        self._ages = ages
         self._gate_ages = ages[:gates]
-        self._upper = offsets - bend * ages
-        self._lower = offsets[:gates] - width + bend * self._gate_ages
+        self._upper = offsets + bend * np.abs(ages)
+        self._lower = offsets[:gates] - width - bend * np.abs(self._gate_ages)
 
     def highest(self, slope: float) -> float:
         return float((self._upper - slope * self._ages).min())

@@ -10,7 +10,8 @@ from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import alignment as _ext
 from imuposture.alignment.clocks import ClockReport
 from imuposture.alignment.feed import LATEST_S, LONGEST_GAP_S, SLACK, Counts, Feed, checked, nothing
-from imuposture.alignment.live import FittedSegment, LiveFeed
+from imuposture.alignment.fits import FittedClock
+from imuposture.alignment.live import LiveFeed
 
 __all__ = ["Alignment"]
 
@@ -33,6 +34,10 @@ class Alignment:
     fits : mapping, optional
         Role -> clocks of its segments, from a first pass over the same blocks; then these rather than what could be
         known live give the times.
+    fit : bool
+        This is that first pass: keep what `fits` needs.
+    shared_clock : bool
+        The sensors were synchronised, so that both show one time: one estimate serves both, as long as they agree.
 
     Raises
     ------
@@ -47,7 +52,9 @@ class Alignment:
         *,
         wait_s: float = WAIT_S,
         skews: Mapping[Role, float] | None = None,
-        fits: Mapping[Role, Sequence[FittedSegment]] | None = None,
+        fits: Mapping[Role, Sequence[FittedClock]] | None = None,
+        fit: bool = False,
+        shared_clock: bool = False,
     ) -> None:
         roles = [stream.role for stream in streams]
         if not roles or len(set(roles)) != len(roles):
@@ -60,8 +67,16 @@ class Alignment:
         self._limit = limit + SLACK
         self._wait = number(wait_s)
         self._feeds: dict[Role, Feed] = {
-            stream.role: _feed(checked(stream), limit, skews or {}, (fits or {}).get(stream.role)) for stream in streams
+            stream.role: Feed(checked(stream), limit)
+            if stream.clock == "host"
+            else LiveFeed(
+                checked(stream), limit, (skews or {}).get(stream.role), (fits or {}).get(stream.role), fit=fit
+            )
+            for stream in streams
         }
+        upper, lower = (self._feeds.get(role) for role in ROLES)
+        if shared_clock and isinstance(upper, LiveFeed) and isinstance(lower, LiveFeed):
+            lower.base = upper
         self._leader = min(self._feeds.values(), key=lambda feed: (feed.stream.rate_hz, feed.stream.role))
         self.streams = tuple(self._feeds[role].stream for role in ROLES if role in self._feeds)
         self.rate_hz = self._leader.stream.rate_hz
@@ -134,6 +149,10 @@ class Alignment:
     def clocks(self) -> dict[Role, list[ClockReport]]:
         """Return what is known of each live sensor's clock so far, a segment each."""
         return {role: feed.clocks() for role, feed in self._feeds.items() if isinstance(feed, LiveFeed)}
+
+    def fits(self) -> dict[Role, list[FittedClock]]:
+        """Return each live sensor's clocks as they look in the end, for a second pass over the same blocks."""
+        return {role: feed.fits() for role, feed in self._feeds.items() if isinstance(feed, LiveFeed)}
 
     def _emit(self, *, finished: bool) -> PairBlock:
         for feed in self._feeds.values():
@@ -216,12 +235,6 @@ class Alignment:
         room = np.empty(int(2 * span / self._period) + len(times) + 2)
         count = _ext.lay_grid(times, self._period, laid, room)
         self._pending = np.concatenate([self._pending, room[:count]]) if len(self._pending) else room[:count]
-
-
-def _feed(stream: Stream, limit: float, skews: Mapping[Role, float], fits: Sequence[FittedSegment] | None) -> Feed:
-    if stream.clock == "host":
-        return Feed(stream, limit)
-    return LiveFeed(stream, limit, skews.get(stream.role), fits)
 
 
 def _jump(time_s: float) -> SignalError:

@@ -6,7 +6,6 @@ these begins a new segment, with a clock of its own; nothing is ever fitted acro
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
@@ -14,8 +13,9 @@ from imuposture._blocks import FlagArray, FloatArray, ImuBlock, SensorRows, Stre
 from imuposture._errors import SignalError
 from imuposture.alignment.clocks import ClockReport, Line, LinkClock
 from imuposture.alignment.feed import LATEST_S, REORDER_WINDOW_S, Counts, Feed
+from imuposture.alignment.fits import FittedClock
 
-__all__ = ["FittedSegment", "LiveFeed"]
+__all__ = ["LiveFeed"]
 
 # Members of the compiled clock and counts, as in ext/alignment.pyx.
 STARTED, LAST_TICK, OFFSET_TICKS = 0, 1, 2
@@ -25,18 +25,6 @@ QUIET_S = 1.0  # of silence, after which a tick that goes back a little means a 
 EARLY_S = 0.25  # before a sample was measured no packet can bring it: then the clock has jumped
 HOLD_S = 0.75  # a segment's first packets wait so long, until one of them was heard at once
 LATE_S = 2.0  # packets that stay this late for as long: the clock stood still while nobody listened
-
-
-class FittedSegment(Protocol):
-    """What lays device times of one segment on the host's clock, once all of it is known."""
-
-    def times(self, device_s: FloatArray) -> FloatArray:
-        """Return host times, s."""
-        ...
-
-    def report(self) -> ClockReport:
-        """Return how it was found."""
-        ...
 
 
 class LiveFeed(Feed):
@@ -49,8 +37,10 @@ class LiveFeed(Feed):
     gap_limit_s : float
     skew : float, optional
         Of the device, from an earlier session.
-    fits : sequence of FittedSegment, optional
+    fits : sequence of FittedClock, optional
         From a first pass over the same packets, a segment each; instead of the causal estimate.
+    fit : bool
+        This is that first pass: keep what `fits` needs.
     """
 
     def __init__(
@@ -58,11 +48,17 @@ class LiveFeed(Feed):
         stream: Stream,
         gap_limit_s: float,
         skew: float | None = None,
-        fits: Sequence[FittedSegment] | None = None,
+        fits: Sequence[FittedClock] | None = None,
+        *,
+        fit: bool = False,
     ) -> None:
         super().__init__(stream, gap_limit_s)
         self._counted = stream.clock == "count"
         self._link = LinkClock(skew, counted=self._counted)
+        self._fit = fit
+        self._found: list[FittedClock] = []
+        if fit:
+            self._link.windows, self._link.misses = [], []
         self._fits = fits
         self._past: list[ClockReport] = []
         self._last_arrival: float | None = None
@@ -127,6 +123,10 @@ class LiveFeed(Feed):
             return []
         return [*self._past, self._report()]
 
+    def fits(self) -> list[FittedClock]:
+        """Return the clocks of all segments as they look in the end."""
+        return [*self._found, FittedClock(self._link)] if self._last_arrival is not None else []
+
     def _report(self) -> ClockReport:
         if self._fits is not None:
             return self._fits[len(self._past)].report()
@@ -166,10 +166,11 @@ class LiveFeed(Feed):
         """Return the host times of a packet's samples."""
         times = self._link.times(device, self._line())
         if self._fits is not None:
-            times = self._fits[len(self._past)].times(device)
+            times = np.maximum(self._fits[len(self._past)].times(device), self._last_time)
         if self._estimate_due:
             self._estimate_due = False
-            missing = max(round((float(times[0]) - self._last_time) * self.stream.rate_hz) - 1, 0)
+            rate = self.stream.rate_hz / (1.0 + self._link.skew)
+            missing = max(round((float(times[0]) - self._last_time) * rate) - 1, 0)
             self._counts[LOST] += missing
             self._estimated += missing
         self._last_time = float(times[-1])
@@ -199,8 +200,13 @@ class LiveFeed(Feed):
         self.flush(np.inf)
         self._opened, self._estimate_due = arrival, True
         self._past.append(self._report())
-        skew = self._link.skew if self._link.settled else self._link.prior
-        self._link = LinkClock(skew, counted=self._counted, floor_s=self._last_time)
+        if self._fit:
+            self._found.append(FittedClock(self._link))
+        link = self._link
+        skew = link.skew if link.method == "kalman" else link.prior
+        self._link = LinkClock(skew, link.skew_sd, counted=self._counted, floor_s=self._last_time)
+        if self._fit:
+            self._link.windows, self._link.misses = [], []
         self._late_since, self._missed = None, 0
 
     def _judge(self, first: float, arrival: float) -> bool:

@@ -17,20 +17,20 @@ from imuposture._blocks import Entry, MetricBlock, PostureBlock
 from imuposture._errors import SessionError
 from imuposture.output import manifest as _manifest
 from imuposture.output.files import Samples, TableFiles
-from imuposture.output.journal_reader import JOURNAL, LOG, Damage, read_rows
+from imuposture.output.journal import JOURNAL_FILES
+from imuposture.output.journal_reader import Damage, read_rows
 from imuposture.output.journal_rows import entry_of
 from imuposture.output.lock import LOCK, FolderLock
+from imuposture.output.manifest import MANIFEST_PART
 from imuposture.output.parquet import sync
 from imuposture.output.result import Result
 
 __all__ = ["Recovery", "Walk", "WalkRows", "close_session", "recover"]
 
 WalkOf = Callable[[dict[str, Any]], "Walk"]
-_PART, _MANIFEST_PART = ".closing", ".session.json.partial"
+_PART = ".closing"
 _STREAMED = ("posture", "samples", "notifications")
 _MOST_TOLD = 1000  # damaged places that the manifest lists
-# What a recorder or a closing may leave behind when the session is closed.
-_LEFT = (JOURNAL, LOG, f"{JOURNAL}-shm", f".{JOURNAL}.partial", f".{JOURNAL}.partial-journal", _MANIFEST_PART)
 
 
 class WalkRows(Protocol):
@@ -156,7 +156,7 @@ def _close(folder: Path, walk_of: WalkOf, found: Mapping[str, Any]) -> Recovery:
     if not folder.is_dir() or folder.is_symlink():
         raise SessionError(f"{folder} is not a folder; give the folder of a session")
     with FolderLock(folder), _own_words(folder):
-        if {path.name for path in folder.iterdir()} <= {LOCK, _MANIFEST_PART}:
+        if {path.name for path in folder.iterdir()} <= {LOCK, MANIFEST_PART}:
             return Recovery("empty", None)
         manifest = _manifest.load(folder)
         if manifest.get("state") == _manifest.BEGINNING:
@@ -216,7 +216,7 @@ def _tidy(folder: Path, manifest: dict[str, Any]) -> None:
     if manifest.get("state") not in {_manifest.RECORDING, _manifest.CLOSED}:
         return
     shutil.rmtree(folder / _PART, ignore_errors=True)
-    for name in _LEFT:
+    for name in (*JOURNAL_FILES, MANIFEST_PART):
         (folder / name).unlink(missing_ok=True)
     sync(folder)
 

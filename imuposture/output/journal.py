@@ -26,10 +26,12 @@ from imuposture.output.journal_pages import PAGE
 from imuposture.output.journal_reader import JOURNAL, LOG
 from imuposture.output.journal_rows import Mark, Row, crc_of_mark, row_of
 from imuposture.output.lock import LOCK, FolderLock
+from imuposture.output.manifest import MANIFEST, MANIFEST_PART
 from imuposture.output.parquet import sync
 
-__all__ = ["APPLICATION_ID", "JOURNAL_VERSION", "Journal"]
+__all__ = ["APPLICATION_ID", "JOURNAL_FILES", "JOURNAL_VERSION", "Journal"]
 
+JOURNAL_FILES = (JOURNAL, LOG, f"{JOURNAL}-shm", f".{JOURNAL}.partial", f".{JOURNAL}.partial-journal")
 APPLICATION_ID = 0x494D_5550  # "IMUP", where `file` and SQLite's own tools look
 JOURNAL_VERSION = 1  # user_version of the file
 SPACE = 64 << 20  # bytes that must be free: ten minutes of two sensors at 200 Hz take 25 MB, and as much when closed
@@ -86,17 +88,20 @@ class Journal:
         self._changed, self._hurry, self._ending, self._closed = threading.Condition(), threading.Event(), False, False
         self._error: SessionError | None = None
         self._lock = _claimed(self.folder)
-        try:
-            self._check_space()
-            _manifest.put(self.folder, _manifest.completed({**manifest, "state": _manifest.BEGINNING}))
-            self._database = _created(self.folder / JOURNAL)
-            _manifest.put(self.folder, _manifest.completed({**manifest, "state": _manifest.RECORDING}))
-            self._file = (self.folder / JOURNAL).stat()
-        except BaseException as error:
-            self._lock.release()
-            if isinstance(error, OSError | sqlite3.Error) and not isinstance(error, SessionError):
-                raise self._failure(error) from error
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.release)
+            undo.callback(_emptied, self.folder)
+            try:
+                self._database = undo.enter_context(contextlib.closing(self._begun(manifest)))
+            except (OSError, sqlite3.Error) as error:
+                if isinstance(error, SessionError):
+                    raise
+                reason = getattr(error, "strerror", None) or error
+                raise SessionError(
+                    f"cannot begin a recording in {self.folder}: {reason}; make room or choose another --out"
+                ) from error
+            undo.pop_all()
+        self._file = (self.folder / JOURNAL).stat()
         self._thread = threading.Thread(target=self._write, name="imuposture-journal", daemon=True)
         self._thread.start()
 
@@ -224,6 +229,18 @@ class Journal:
             if error is None:  # else the first error is the one to report
                 raise
 
+    def _begun(self, manifest: Mapping[str, Any]) -> sqlite3.Connection:
+        """Make manifest and journal; nobody takes the one for a recording before the other is there."""
+        self._check_space()
+        _manifest.put(self.folder, _manifest.completed({**manifest, "state": _manifest.BEGINNING}))
+        database = _created(self.folder / JOURNAL)
+        try:
+            _manifest.put(self.folder, _manifest.completed({**manifest, "state": _manifest.RECORDING}))
+        except BaseException:
+            database.close()
+            raise
+        return database
+
     def _write(self) -> None:
         """Write what has gathered, again and again (the journal's thread)."""
         try:
@@ -316,6 +333,13 @@ def _claimed(folder: Path) -> FolderLock:
             f"or, if a recorder died here: imuposture recover {folder}"
         )
     return lock
+
+
+def _emptied(folder: Path) -> None:
+    """Remove what a recording that could not begin has made, so that the next one can."""
+    for name in (*JOURNAL_FILES, MANIFEST, MANIFEST_PART):
+        with contextlib.suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _created(path: Path) -> sqlite3.Connection:

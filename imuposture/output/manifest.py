@@ -25,6 +25,7 @@ __all__ = [
     "CLOSED",
     "INTENDED_USE",
     "MANIFEST",
+    "MANIFEST_PART",
     "RECORDING",
     "completed",
     "decode",
@@ -35,7 +36,7 @@ __all__ = [
     "sha256",
 ]
 
-MANIFEST = "session.json"
+MANIFEST, MANIFEST_PART = "session.json", ".session.json.partial"
 # State of a session that was recorded; a processed one has none.
 BEGINNING, RECORDING, CLOSED = "beginning", "recording", "closed"
 INTENDED_USE = "research, education and training; not a medical device"
@@ -141,7 +142,7 @@ def put(folder: Path, manifest: Manifest) -> None:
     OSError
         If it cannot be written; the old one is still there then.
     """
-    content, part = encode(manifest), folder / f".{MANIFEST}.partial"
+    content, part = encode(manifest), folder / MANIFEST_PART
     part.write_bytes(content)
     sync(part)
     if part.read_bytes() != content:

@@ -77,23 +77,25 @@ class ByStamp:
     parts : sequence of str
         What can come.
     period, patience : float, ticks
+    wrap : float or None
+        The clock restarts at 0 when it reaches this many ticks.
     """
 
-    def __init__(self, parts: Sequence[str], period: float, patience: float) -> None:
+    def __init__(self, parts: Sequence[str], period: float, patience: float, wrap: float | None = None) -> None:
         self._queues: dict[str, deque[tuple[float, FloatArray]]] = {part: deque() for part in parts}
         self._last: dict[str, float] = {}
         self._told = -np.inf
-        self._near, self._patience = NEAR * period, patience
+        self._near, self._patience, self._wrap = NEAR * period, patience, wrap
         self.expected: set[str] = set()
 
     def push(self, part: str, ticks: FloatArray, values: FloatArray) -> list[Row]:
         """Take samples of one part, (n,) and (n, 3), in order; return the rows that are complete, or will never be."""
         rows: list[Row] = []
-        samples = list(zip(ticks.tolist(), values, strict=True))
+        samples = list(zip(self._unwrapped(ticks).tolist(), values, strict=True))
         last = self._last.get(part, -np.inf)
         if samples[0][0] <= last and last - samples[0][0] <= self._patience:
             # The sensor repeats itself: shown as what it is, and kept out of the joining.
-            return [Row(tick, {part: value}, int(Quality.DUPLICATE_OR_REORDERED)) for tick, value in samples]
+            return [self._row(tick, {part: value}, is_late=True) for tick, value in samples]
         if samples[0][0] <= last:
             rows += self._all_of_an_older_clock()
         self._queues[part].extend(samples)
@@ -116,8 +118,18 @@ class ByStamp:
     def _take(self, first: float) -> Row:
         near = [queue for queue in self._queues.items() if queue[1] and queue[1][0][0] <= first + self._near]
         parts = {part: queue.popleft()[1] for part, queue in near}
-        late, self._told = first <= self._told, max(first, self._told)
-        return Row(first, parts, int(Quality.DUPLICATE_OR_REORDERED) if late else 0)
+        is_late, self._told = first <= self._told, max(first, self._told)
+        return self._row(first, parts, is_late)
+
+    def _row(self, tick: float, parts: dict[str, FloatArray], is_late: bool) -> Row:
+        told = tick if self._wrap is None else tick % self._wrap
+        return Row(told, parts, int(Quality.DUPLICATE_OR_REORDERED) if is_late else 0)
+
+    def _unwrapped(self, ticks: FloatArray) -> FloatArray:
+        """Return the ticks as if the clock went on where it wraps: each as near to the newest one as it can be."""
+        if self._wrap is None or not self._last:
+            return ticks
+        return ticks + self._wrap * np.round((max(self._last.values()) - ticks) / self._wrap)
 
     def _all_of_an_older_clock(self) -> list[Row]:
         rows = []

@@ -71,7 +71,7 @@ class MovesenseDecoder:
             "gyro": ("gyr",),
             "magn": ("mag",),
         }
-        self._joining = ByStamp(("acc", "gyr", "mag"), self._period_ms, PATIENCE_MS)
+        self._joining = ByStamp(("acc", "gyr", "mag"), self._period_ms, PATIENCE_MS, WRAP_MS)
         self._joining.expected = {"acc", "gyr", *self._optional}
         self._names = {reference: name for name, reference in REFERENCES.items()}
         self._first_parts: dict[int, bytes] = {}

@@ -13,6 +13,7 @@ another control point (FB005C52-...); those are not found here.
 """
 
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 
 from imuposture._blocks import Stream
 from imuposture._errors import AcquisitionError, ConfigError
@@ -96,7 +97,8 @@ class Polar:
         yield Subscribe(CONTROL)
         yield Subscribe(DATA)
         measurable = yield from _features(rates)
-        yield Read(BATTERY)
+        with suppress(AcquisitionError):  # posture needs no battery level
+            yield Read(BATTERY)
         yield from _stop(measurable)
         if switch(settings, "sdk_mode"):
             yield from _command(control.start(SDK_MODE), "start.sdk_mode", "leave sdk_mode out")

@@ -87,6 +87,7 @@ class Decoder:
         self._rest = b""
         self._skipped = 0
         self._count = 0
+        self._displaced = False  # register 0x96 says that frames hold displacements
 
     def push(self, payload: bytes, channel: int = 0) -> list[Message]:
         """Take a notification; frames may lie across several.
@@ -96,7 +97,8 @@ class Decoder:
         Raises
         ------
         DecodeError
-            If the payload is empty, or nothing in it can belong to a frame.
+            If the payload is empty, nothing in it can belong to a frame, or the sensor said that its frames hold
+            displacements.
         """
         if channel != 0 or not payload:
             raise DecodeError(f"a WitMotion sensor sends frames on channel 0, got {len(payload)} bytes of {channel}")
@@ -116,6 +118,8 @@ class Decoder:
             samples = self._after_a_break(stream[begin:end], messages)
         self._rest = stream[begin:]
         messages += self._rows(samples)
+        if not messages and self._displaced:
+            raise DecodeError("the sensor streams displacements: register 0x96 is not 0")
         if not messages and not self._rest:
             raise DecodeError(f"{len(payload)} bytes without the start of a frame, 55 61 or 55 71")
         return messages
@@ -127,11 +131,14 @@ class Decoder:
             self._skipped = 0
         if frame.startswith(_SAMPLE):
             return [frame]
-        messages += _answer(frame)
+        first, *values = struct.unpack_from("<H8h", frame, 2)
+        if first == OUTPUT:
+            self._displaced = values[0] != 0
+        messages += _answer(first, values)
         return []
 
     def _rows(self, samples: list[bytes]) -> list[Message]:
-        if not samples:
+        if not samples or self._displaced:
             return []
         raw = np.frombuffer(b"".join(samples), "<i2").reshape(-1, FRAME // 2)[:, 1:].astype(np.float64)
         ticks = np.arange(self._count, self._count + len(raw), dtype=np.float64)
@@ -266,8 +273,7 @@ def _head_inside(stream: bytes, at: int) -> int:
     return min((place for place in inside if place >= 0), default=0)
 
 
-def _answer(frame: bytes) -> list[Message]:
-    first, *values = struct.unpack_from("<H8h", frame, 2)
+def _answer(first: int, values: list[int]) -> list[Message]:
     messages: list[Message] = [Reply(f"register_{first:02x}", {"first": first, "values": tuple(values)})]
     if first == BATTERY and values[0] > 0:  # 0 while the sensor writes its flash
         percent = next(full for least, full in zip(_VOLTS_100, _PERCENT, strict=True) if values[0] >= least)

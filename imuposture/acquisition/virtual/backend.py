@@ -23,12 +23,11 @@ from bumble.core import AdvertisingData
 from bumble.device import Advertisement, Connection, Device, DeviceConfiguration
 from bumble.gatt_client import CharacteristicProxy, ServiceProxy
 from bumble.gatt_client import Client as GattClient
-from bumble.host import Host
 from bumble.transport import open_transport
 from bumble.transport.common import AsyncPipeSink, Transport
 
 from imuposture._errors import AcquisitionError
-from imuposture.acquisition.virtual.radio import RadioController, RadioLink
+from imuposture.acquisition.virtual.radio import RadioController, RadioHost, RadioLink
 
 __all__ = ["CENTRAL_ADDRESS", "Central", "ClientBackend", "ScannerBackend", "backend_types"]
 
@@ -60,7 +59,7 @@ class Central:
     async def on_link(cls, link: RadioLink, address: str = CENTRAL_ADDRESS) -> "Central":
         """Return a central on a link of this process."""
         controller = RadioController("central", link, address)
-        device = Device(config=_configuration(address), host=Host(controller, AsyncPipeSink(controller)))
+        device = Device(config=_configuration(address), host=RadioHost(controller, AsyncPipeSink(controller)))
         await device.power_on()
         return cls(device)
 
@@ -76,7 +75,7 @@ class Central:
         try:
             async with asyncio.timeout(ANSWER_S):
                 transport = await open_transport(name)
-                device = Device.from_config_with_hci(_configuration(address), transport.source, transport.sink)
+                device = Device(config=_configuration(address), host=RadioHost(transport.source, transport.sink))
                 await device.power_on()
         except (OSError, core.BaseBumbleError) as error:  # TimeoutError is an OSError
             raise AcquisitionError(f"no virtual world answers at {name!r} ({error}); start one first") from error

@@ -7,10 +7,9 @@ from bumble import att, hci
 from bumble.core import UUID, AdvertisingData
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
-from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink
 
-from imuposture.acquisition.virtual.radio import RadioController, RadioLink
+from imuposture.acquisition.virtual.radio import RadioController, RadioHost, RadioLink
 from imuposture.acquisition.virtual.wire.firmware import Firmware, Notification
 from imuposture.acquisition.virtual.wire.firmware import Service as ServiceLayout
 
@@ -134,7 +133,7 @@ class Peripheral:
             advertising_interval_max=ADVERTISING_MS,
         )
         configuration.le_enabled, configuration.classic_enabled = True, False
-        device = Device(config=configuration, host=Host(self._controller, AsyncPipeSink(self._controller)))
+        device = Device(config=configuration, host=RadioHost(self._controller, AsyncPipeSink(self._controller)))
         device.add_services([self._service(layout) for layout in self._firmware.services])
         device.advertising_data, device.scan_response_data = _advertised(self._firmware)
         device.on("connection", self._on_connection)

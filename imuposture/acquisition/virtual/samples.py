@@ -45,12 +45,12 @@ class Sampler:
     Parameters
     ----------
     worn : SimulatedSensor
-    motion_s : float
+    motion_s : float, also an attribute
         Host time at which the script begins; before it, its first pose is held.
     """
 
     def __init__(self, worn: SimulatedSensor, motion_s: float) -> None:
-        self._worn, self._motion_s = worn, motion_s
+        self._worn, self.motion_s = worn, motion_s
         self._blocks = 0
 
     def block(self, clock: Clock, begin_s: float, *, rate_hz: float, number: int, packet_rows: int) -> Samples:
@@ -69,7 +69,7 @@ class Sampler:
         """
         rows = max(1, round(BLOCK_S * rate_hz / packet_rows)) * packet_rows
         clock_s = begin_s + np.arange(rows, dtype=np.float64) / rate_hz
-        time_s = clock.host_times(clock_s) - self._motion_s
+        time_s = clock.host_times(clock_s) - self.motion_s
         readings = self._worn.read(time_s, stream=self._blocks, rate_hz=rate_hz)
         self._blocks += 1
         quat = self._worn.worn.quat(time_s)

@@ -5,7 +5,7 @@ Timers of the running event loop drive it, and its clock is the only one it look
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,8 @@ class VirtualSensor:
         How often a central connected.
     faults : Faults
         Standing faults; changed by `set_faults`.
+    others : mapping of address to VirtualSensor
+        Whom it can synchronise with.
     """
 
     def __init__(self, link: RadioLink, firmware: Firmware, sampler: Sampler, *, faults: Faults, seed: str) -> None:
@@ -84,6 +86,8 @@ class VirtualSensor:
         self._timer: asyncio.TimerHandle | None = None
         self._stalled_until_s = 0.0
         self._since_power = 0
+        self._synced = False
+        self.others: Mapping[str, VirtualSensor] = {}
         self._percent, self._percent_at_s = faults.battery_percent, self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,6 +106,11 @@ class VirtualSensor:
         """Whether a central is connected."""
         return self._radio is not None and self._radio.linked
 
+    @property
+    def clock(self) -> Clock:
+        """Its clock against the host's."""
+        return self._clock
+
     def clock_s(self) -> float:
         """Return what the sensor's own clock reads."""
         return self._clock.reading(self._loop.time())
@@ -118,6 +127,7 @@ class VirtualSensor:
             return
         self._percent_at_s, self._since_power = self._loop.time(), 0
         self._clock = Clock(self._loop.time(), self.faults.clock_start_s, self.faults.clock_ppm)
+        self._synced = False
         self.firmware.counter_start = self.faults.counter_start
         self.firmware.boot()
         mtu, rssi_dbm = self.faults.mtu, self.faults.rssi_dbm
@@ -135,6 +145,12 @@ class VirtualSensor:
         self._radio = self._stream = None
         self._plan()
 
+    def begin_script(self, motion_s: float) -> None:
+        """Let the wearer's script begin at a host time."""
+        self._sampler.motion_s = motion_s
+        if self._stream:
+            self._stream.packets = None
+
     # What the central does
 
     def connected(self) -> None:
@@ -147,7 +163,7 @@ class VirtualSensor:
         while self._in_air:
             self._lose(self._in_air.popleft())
         self._outbox.clear()
-        self.firmware.link_down()
+        self.firmware.link_down(self.clock_s())
         self._follow()
 
     def heard(self) -> None:
@@ -169,12 +185,22 @@ class VirtualSensor:
     def asked(self, uuid: str) -> bytes:
         """Return what the firmware has there."""
         self.firmware.battery_percent = self.battery_percent()
-        return self.firmware.read(uuid, self.clock_s())
+        value = self.firmware.read(uuid, self.clock_s())
+        self._synchronise()
+        return value
 
     def told(self, uuid: str, data: bytes) -> None:
         """Hand a command to the firmware."""
         self.firmware.battery_percent = self.battery_percent()
         self._obey(self.firmware.write(uuid, data, self.clock_s()))
+
+    def _synchronise(self) -> None:
+        """Take over another sensor's clock, if the firmware says that this was agreed upon on the air."""
+        root = self.others.get(self.firmware.synced_to or "")
+        if root and root is not self and not self._synced:
+            self._clock, self._synced = root.clock, True
+            self._stream = None
+            self._follow()
 
     def _obey(self, replies: Sequence[Notification]) -> None:
         for reply in replies:

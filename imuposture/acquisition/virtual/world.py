@@ -154,9 +154,11 @@ class VirtualWorld:
         self.start_s = loop.time()
         self.motion_s = self.start_s + self._lead_in_s
         self._link = RadioLink()
-        for role in ROLES:
-            self.sensors[role] = self._make_sensor(role, self._link)
-            await self.sensors[role].power_on()
+        self.sensors = {role: self._make_sensor(role, self._link) for role in ROLES}
+        by_address = {sensor.address: sensor for sensor in self.sensors.values()}
+        for sensor in self.sensors.values():
+            sensor.others = by_address
+            await sensor.power_on()
         if self._with_central:
             self._central = await Central.on_link(self._link)
             self._transport = transport_of(self._central)
@@ -212,6 +214,22 @@ class VirtualWorld:
         stance = self._stance_times()
         both = self._truth(np.concatenate([stance, times])).counted_from(slice(0, len(stance)))
         return Truth(both.lower_q[len(stance) :], both.upper_q[len(stance) :])
+
+    def begin_script(self, after_s: float = 0.0) -> None:
+        """Let the script begin anew, ``after_s`` seconds from now; until then its first pose is held.
+
+        What the sensors have not sent yet follows; `truth` knows the new beginning only.
+
+        Raises
+        ------
+        AcquisitionError
+            If the world has not been entered.
+        """
+        if self._link is None:
+            raise AcquisitionError("the virtual world does not exist yet; enter it with 'async with VirtualWorld(...)'")
+        self.motion_s = asyncio.get_running_loop().time() + after_s
+        for sensor in self.sensors.values():
+            sensor.begin_script(self.motion_s)
 
     def _truth(self, times: FloatArray) -> Truth:
         state = self.simulation.spine.state(times)

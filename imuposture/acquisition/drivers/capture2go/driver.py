@@ -85,7 +85,7 @@ class Decoder:
         if errors & TIME_GAP:
             messages.append(Status("time_gap", {"tick": float(block.ticks[0])}))
         if errors & PROCESSING:
-            messages.append(Status("error", {"text": "the sensor's own processing went wrong; the samples may be"}))
+            messages.append(Status("error", {"text": "its processing went wrong: its samples cannot be trusted"}))
         return [*messages, block]
 
 

@@ -5,7 +5,7 @@ said by `packets` and `fields`) -> `pairing` (acc and gyr that come apart) -> `d
 the commands, `matching` knows the sensor, `profile` reads and checks all of it with `tables` and `quantities`.
 """
 
-from imuposture.acquisition.drivers.declarative.describing import describe_profile
+from imuposture.acquisition.drivers.declarative.describing import describe_profile, is_profile
 from imuposture.acquisition.drivers.declarative.driver import ProfileDriver, load_profile
 
-__all__ = ["ProfileDriver", "describe_profile", "load_profile"]
+__all__ = ["ProfileDriver", "describe_profile", "is_profile", "load_profile"]

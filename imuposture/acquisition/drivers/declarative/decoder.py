@@ -68,7 +68,7 @@ class ProfileDecoder:
         if rows:
             messages.append(self._block(rows))
         if found.dropped:
-            messages.append(Status("dropped_bytes", {"bytes": found.dropped}))
+            messages.append(Status("resync", {"bytes": found.dropped}))
         return messages
 
     def _rows(self, taken: Taken, messages: list[Message]) -> list[Row]:
@@ -89,7 +89,7 @@ class ProfileDecoder:
         fresh = [at for at, steps in enumerate(ahead) if 0 < steps <= modulus // step // 2]
         if fresh or last is None:
             self._last[packet.place] = numbers[-1]
-        if packet.time is not None and fresh and ahead[fresh[0]] > 1:
+        if packet.time is not None and packet.keep != "newest" and fresh and ahead[fresh[0]] > 1:
             messages.append(Status("missing_samples", {"samples": ahead[fresh[0]] - 1}))
         return taken.only(fresh) if packet.keep == "new" else taken
 

@@ -5,10 +5,28 @@ from pathlib import Path
 from imuposture.acquisition.drivers.declarative.driver import ProfileDriver, load_profile
 from imuposture.acquisition.drivers.declarative.matching import words
 from imuposture.acquisition.drivers.declarative.profile import Profile
+from imuposture.acquisition.drivers.declarative.tables import parsed
 from imuposture.acquisition.drivers.driver import Settings
 from imuposture.acquisition.drivers.procedures import Await, Procedure, Read, Subscribe, Unsubscribe, Wait, Write
 
-__all__ = ["describe_profile"]
+__all__ = ["describe_profile", "is_profile"]
+
+SHORTEST_WRAP_S = 10.0  # a link that drops is back within a few seconds
+
+
+def is_profile(path: str | Path) -> bool:
+    """Tell whether a TOML file means to be a profile, and not the settings of a recording.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is not TOML.
+    """
+    return bool({"profile", "stream"} & set(parsed(Path(path))))
 
 
 def describe_profile(path: str | Path) -> dict[str, object]:
@@ -50,7 +68,7 @@ def describe_profile(path: str | Path) -> dict[str, object]:
         "start": [_said(step) for step in _run(driver.start(settings))],
         "stop": [_said(step) for step in _run(driver.stop(settings))],
         "polls": [f"every {period:g} s: {_said(step)}" for period, steps in driver.polls(settings) for step in steps],
-        "warnings": _warnings(profile),
+        "warnings": _warnings(driver),
     }
 
 
@@ -91,8 +109,9 @@ def _pairing(profile: Profile) -> str:
     return "by the device's clock" if by_time else "by order of arrival"
 
 
-def _warnings(profile: Profile) -> list[str]:
+def _warnings(driver: ProfileDriver) -> list[str]:
     """Say what works, but badly."""
+    profile, stream = driver.profile, driver.stream(Settings("upper"))
     found = []
     names = {name for packet in profile.packets(0) for name in packet.vectors}
     if "gyr" not in names:
@@ -101,11 +120,29 @@ def _warnings(profile: Profile) -> list[str]:
         found.append("no acceleration: nothing can be said about inclination")
     if profile.clock(0) is None:
         found.append("neither time stamp nor counter: a lost notification is a guess; add one if the firmware is yours")
+    found += [
+        f"axes of {name} are mirrored: right only if the sensor's own are left-handed" for name in _mirrored(profile)
+    ]
+    wrap_s = None if stream.wrap_ticks is None else stream.wrap_ticks * stream.tick_s
+    if wrap_s is not None and wrap_s < SHORTEST_WRAP_S:
+        found.append(f"the clock begins again after {wrap_s:g} s: what a longer gap lost is a guess; send more bits")
     if not profile.matches:
         found.append("no [match]: the sensor must be given with the profile's name")
     if profile.min_mtu > 23:
         found.append(f"needs an MTU of {profile.min_mtu}; a link that stays at 23 brings nothing")
     return found
+
+
+def _mirrored(profile: Profile) -> list[str]:
+    """Return the vectors whose axes are put into a left-handed order."""
+    every = [one for packet in profile.packets(0) for one in (*packet.fields, *packet.samples)]
+    return [one.name for one in every if one.name in {"acc", "gyr", "mag"} and _determinant(one.axes) < 0]
+
+
+def _determinant(axes: tuple[int, ...]) -> int:
+    x, y, z = axes
+    even = (abs(x), abs(y), abs(z)) in {(1, 2, 3), (2, 3, 1), (3, 1, 2)}
+    return (1 if even else -1) * (1 if x * y * z > 0 else -1)
 
 
 def _said(step: object) -> str:

@@ -54,9 +54,10 @@ class ProfileDriver:
         self.verified = profile.head["verified"] or None
         self.channels = tuple(Channel(source.uuid, notifies=not source.read) for source in profile.sources)
         self.min_mtu = profile.min_mtu
-        self.rates_hz = _rates(profile)
         self.default_rate_hz = profile.rate_hz.default
-        self._try_commands()
+        for rate in profile.rate_hz.choices or (self.default_rate_hz,):
+            self._try_commands(rate)
+        self.rates_hz = self._rates()
 
     def matches(self, advertisement: Advertisement) -> bool:
         """Tell whether this profile takes the sensor."""
@@ -112,8 +113,7 @@ class ProfileDriver:
         for action in self.profile.start:
             yield from action.steps(parameters)
         yield from self._reads()
-        for poll in self.profile.polls:
-            yield from poll.action.steps(parameters)
+        yield from self._first_polls(parameters)
 
     def stop(self, settings: Settings) -> Procedure:
         """Return the steps after which the sensor no longer streams."""
@@ -173,6 +173,13 @@ class ProfileDriver:
                 if not source.optional:  # many boards lack the battery service, and stream all the same
                     raise
 
+    def _first_polls(self, parameters: Mapping[str, float]) -> Procedure:
+        for poll in self.profile.polls:
+            try:
+                yield from poll.action.steps(parameters)
+            except TimeoutError:  # what is asked again and again may stay unanswered once
+                continue
+
     def _wanted(self, settings: Settings) -> list[int]:
         """Return the channels to subscribe to: those of the part, and without a magnetometer's of its own."""
         wanted = []
@@ -193,21 +200,24 @@ class ProfileDriver:
         for action in actions:
             yield from action.steps(parameters)
 
-    def _try_commands(self) -> None:
+    def _try_commands(self, rate_hz: float) -> None:
         """Write every command once, so that a value that does not fit is found before a sensor waits for it."""
-        profile = self.profile
+        profile, parameters = self.profile, self.parameters(Settings("upper", rate_hz=rate_hz))
         polls = tuple(poll.action for poll in profile.polls)
-        rate = profile.rate_hz
-        for value in rate.choices or (rate.low, rate.default, rate.high):
-            parameters = self.parameters(Settings("upper", rate_hz=value))
-            for action in (*profile.init, *profile.start, *profile.stop, *profile.identify, *polls):
-                action.data(parameters)
+        for action in (*profile.init, *profile.start, *profile.stop, *profile.identify, *polls):
+            action.data(parameters)
 
+    def _rates(self) -> tuple[float, ...]:
+        """Return the rates to offer; where any in a range can be had, the usual ones in it that can be written."""
+        rate = self.profile.rate_hz
+        if rate.choices:
+            return tuple(sorted(rate.choices)) if len(rate.choices) > 1 else ()
+        usual = {value for value in (*USUAL_RATES_HZ, rate.low, rate.default, rate.high) if rate.takes(value)}
+        return tuple(sorted(value for value in usual if self._can_write(value)))
 
-def _rates(profile: Profile) -> tuple[float, ...]:
-    """Return the rates to offer; where any in a range can be had, the usual ones in it."""
-    rate = profile.rate_hz
-    if rate.choices:
-        return tuple(sorted(rate.choices)) if len(rate.choices) > 1 else ()
-    usual = (value for value in USUAL_RATES_HZ if rate.takes(value))
-    return tuple(sorted({*usual, rate.low, rate.default, rate.high}))
+    def _can_write(self, rate_hz: float) -> bool:
+        try:
+            self._try_commands(rate_hz)
+        except ConfigError:
+            return False
+        return True

@@ -5,6 +5,7 @@ patterns that cannot take long are accepted, and only the beginning of a name is
 """
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ __all__ = ["Match", "matches_of", "words"]
 
 LONGEST_NAME = 64
 MOST_MATCHES = 8
-MOST_REPEATS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,14 @@ def _match(table: Table) -> Match:
 
 def _pattern(table: Table) -> re.Pattern[str]:
     text = table.text("name", longest=80)
-    if any(sign in text for sign in "(){}") or sum(map(text.count, "*+")) > MOST_REPEATS or re.search(r"\\[1-9]", text):
-        raise table.wrong("name", f"must be a pattern without groups and with at most {MOST_REPEATS} of * and +")
+    loops, options = sum(map(text.count, "*+")), text.count("?")
+    if any(sign in text for sign in "(){}") or loops > 2 or options > 3 or re.search(r"\\[1-9]", text):
+        raise table.wrong("name", "must be a pattern without groups, with at most two of * and +, and three of ?")
     try:
-        found = re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = re.compile(text)
+    except (re.error, Warning, OverflowError, RecursionError) as error:
         raise table.wrong("name", f"is no pattern: {error}") from None
     if found.search("") is not None:
         raise table.wrong("name", 'would take every sensor; write a part of its name, as "^Thingy"')

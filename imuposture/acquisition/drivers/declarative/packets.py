@@ -23,7 +23,7 @@ MOST_SAMPLES = 256
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A field that says when, or the how manieth: the device's time stamp or its counter.
+    """A field that says when a sample was taken, or its number: the device's time stamp or counter.
 
     Attributes
     ----------

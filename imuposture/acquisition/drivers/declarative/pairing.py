@@ -8,6 +8,7 @@ row with NaN, never an invented value. What neither holds acc nor gyr (mag, quat
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Protocol
 
 from imuposture._blocks import FloatArray
@@ -67,7 +68,7 @@ class ByArrival:
     def __init__(self, sources: Sequence[str]) -> None:
         self._sources = tuple(sources)
         self._companions = _Companions()
-        self._open: Row | None = None
+        self._open: list[Row] = []
         self._has: set[str] = set()
 
     def push(self, taken: Taken) -> list[Row]:
@@ -77,24 +78,22 @@ class ByArrival:
             for row in rows:
                 self._companions.keep(row)
             return []
-        return [done for row in rows for done in self._taken(source, row)]
-
-    def _taken(self, source: str, row: Row) -> list[Row]:
         done = []
-        if self._open is not None and (source == self._sources[0] or source in self._has):
-            done.append(self._closed(self._open))
-        if self._open is None:
-            self._open, self._has = row, {source}
-        else:
-            self._open.vectors |= row.vectors
-            self._has.add(source)
+        if source == self._sources[0] or source in self._has:
+            done += self._closed()
+        for row, other in zip_longest(self._open, rows):  # packets of several samples: the first with the first
+            if row is None:
+                self._open.append(other)
+            elif other is not None:
+                row.vectors |= other.vectors
+        self._has.add(source)
         if self._has == set(self._sources):
-            done.append(self._closed(self._open))
+            done += self._closed()
         return done
 
-    def _closed(self, row: Row) -> Row:
-        self._open, self._has = None, set()
-        return self._companions.added_to(row)
+    def _closed(self) -> list[Row]:
+        rows, self._open, self._has = self._open, [], set()
+        return [self._companions.added_to(row) for row in rows]
 
 
 class ByTime:

@@ -31,13 +31,20 @@ class Value:
     value: Quantity
 
     def bytes(self, parameters: Parameters) -> bytes:
-        """Return its bytes; whole types take the nearest whole number."""
+        """Return its bytes.
+
+        Raises
+        ------
+        ConfigError
+            If the number does not fit the type. It is not rounded: the sensor would do something else than was asked.
+        """
         number = self.value.of(parameters)
         if self.type == "decimal":
             return f"{number:g}".encode()
-        whole = self.type[0] != "f"
+        if self.type[0] != "f" and abs(number - round(number)) > 1e-6 * abs(number):
+            raise ConfigError(f"{self.where}: {number:g} is no whole number, but {self.type} is; choose another value")
         try:
-            return struct.pack(_CODES[self.type], round(number) if whole else number)
+            return struct.pack(_CODES[self.type], number if self.type[0] == "f" else round(number))
         except (struct.error, OverflowError, ValueError):
             raise ConfigError(f"{self.where}: {number:g} does not fit {self.type}; choose another value") from None
 

@@ -269,12 +269,16 @@ def _is_set(held: bytes, rate: int, profile: int) -> bool:
 
 
 def _set(held: bytes, rate: int, profile: int, tag: bytes | None) -> Procedure:
+    """Write rate, filter, time-outs and tag unless they are so, and see that they are."""
     _, _, power, minutes, seconds, _, _, tag_length, held_tag, _, _ = frames.CONTROL.unpack(held)
     visit = POWER_SAVING | RATE | FILTER
     if tag is not None:
         visit, tag_length, held_tag = visit | TAG, len(tag), tag
-    wanted = (visit, 0, power, minutes, seconds, 0, 0, tag_length, held_tag, rate, profile)  # 0 min 0 s: awake
-    yield Write(CONTROL, frames.CONTROL.pack(*wanted))
+    fields = (visit, 0, power, minutes, seconds, 0, 0, tag_length, held_tag, rate, profile)  # 0 min 0 s: awake
+    wanted = frames.CONTROL.pack(*fields)
+    if held[2:] == wanted[2:]:
+        return  # it lies in flash, and a lost link brings us here again
+    yield Write(CONTROL, wanted)
     now = yield from _control()
     if not _is_set(now, rate, profile):
         raise AcquisitionError(f"the sensor did not take {rate} Hz and filter {profile}; switch it off and on")

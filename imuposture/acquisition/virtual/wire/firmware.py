@@ -108,6 +108,8 @@ class Firmware(ABC):
         What its counter starts from at power-on, if it has one.
     subscribed : set of str
         Characteristics that the central listens to.
+    synced_to : str or None
+        Address of the sensor whose clock it has taken over.
     """
 
     identity: Identity
@@ -117,6 +119,7 @@ class Firmware(ABC):
     streaming: bool = False
     blinked: int = 0
     wants_off: bool = False
+    synced_to: str | None = None
     subscribed: set[str] = field(default_factory=set)
 
     driver: ClassVar[str]
@@ -165,8 +168,9 @@ class Firmware(ABC):
             raise ConfigError(f"{self.driver} has no rate of {rate_hz:g} Hz; there are {known}")
         self.rate_hz = rate_hz
 
-    def link_down(self) -> None:
-        """Lose the central: subscriptions are gone."""
+    def link_down(self, clock_s: float) -> None:
+        """Lose the central at an instant of its own clock: subscriptions are gone."""
+        del clock_s
         self.subscribed.clear()
         if self.quits_without_link:
             self.streaming = False

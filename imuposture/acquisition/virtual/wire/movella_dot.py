@@ -49,7 +49,9 @@ MODES: dict[int, tuple[str, tuple[str, ...]]] = {
 GRAVITY = 9.80665
 FIELD_UNIT_UT = 40.0  # 1 arbitrary unit of the magnetic field
 IDENTIFY, POWER, POWER_SAVING, TAG, RATE, FILTER = (1 << bit for bit in range(6))  # visit mask of the control
-SYNC_SECONDS = 14.0
+SYNC, START_SYNC, STOP_SYNC, SYNC_STATUS, START_SYNC_RESULT = 2, 1, 2, 8, 3
+TOO_FEW_SAMPLES, NOT_STARTED = 5, 9
+SYNC_SECONDS = 13.9  # without a link; the specification tells the host to wait for 14
 
 
 @dataclass
@@ -98,6 +100,9 @@ class MovellaDot(Firmware):
     filter: int = 0
     timeouts: bytes = bytes((10, 0, 30, 0))
     tag: bytes = b"Movella DOT"
+    _sync_root: str | None = None
+    _sync_from_s: float | None = None
+    _ack: bytes = b""
 
     @property
     def stream_uuid(self) -> str:
@@ -107,11 +112,13 @@ class MovellaDot(Firmware):
     def boot(self) -> None:
         """Start idle; rate, filter, tag and payload mode are non-volatile."""
         self.streaming = False
+        self.synced_to = self._sync_root = self._sync_from_s = None
         self.subscribed.clear()
 
     def read(self, uuid: str, clock_s: float) -> bytes:
-        """Return device information, the control, the measuring state or the battery."""
-        del clock_s
+        """Return device information, the control, the measuring state, the battery or how an order went."""
+        if uuid == MESSAGE_ACK:
+            return self._acknowledged(clock_s)
         if uuid == INFO:
             return self._info()
         if uuid == CONTROL:
@@ -152,7 +159,7 @@ class MovellaDot(Firmware):
             self.timeouts = data[3:7]
         if visit & TAG:
             self.tag = data[8 : 8 + min(data[7], 16)]
-        if self.streaming:  # neither rate nor filter can change while measuring
+        if self.streaming or self.synced_to:  # then neither rate nor filter can change
             return
         rate = int.from_bytes(data[24:26], "little")
         if visit & RATE and rate in self.rates_hz:
@@ -160,13 +167,36 @@ class MovellaDot(Firmware):
         if visit & FILTER:
             self.filter = data[26]
 
+    def link_down(self, clock_s: float) -> None:
+        """Begin to synchronise, if that was asked for: sensors find each other once nobody is connected."""
+        super().link_down(clock_s)
+        if self._sync_root and self._sync_from_s is None:
+            self._sync_from_s = clock_s
+
     def _message(self, data: bytes) -> Sequence[Notification]:
-        """Answer the one question of synchronisation that needs no partner: no, not synchronised."""
-        if data == _framed(2, bytes((8,))):
-            return (Notification(MESSAGE_NOTE, _framed(2, bytes((0x51, 9)))),)
-        if data == _framed(2, bytes((2,))):
-            return (Notification(MESSAGE_NOTE, _framed(2, bytes((0x50, 0)))),)
+        """Take orders about synchronisation; anything else, and a wrong checksum, is ignored."""
+        if len(data) < 4 or sum(data) & 0xFF or data[0] != SYNC or data[1] != len(data) - 3:
+            return ()
+        order = data[2]
+        if order == START_SYNC and len(data) == 10:
+            self._sync_root = ":".join(f"{byte:02X}" for byte in reversed(data[3:9]))
+            self._sync_from_s, self._ack = None, _framed(SYNC, bytes((START_SYNC_RESULT, NOT_STARTED)))
+            return ()
+        if order == SYNC_STATUS:
+            return (Notification(MESSAGE_NOTE, _framed(SYNC, bytes((0x51, 4 if self.synced_to else 9)))),)
+        if order == STOP_SYNC:
+            self._sync_root = self.synced_to = self._sync_from_s = None
+            return (Notification(MESSAGE_NOTE, _framed(SYNC, bytes((0x50, 0)))),)
         return ()
+
+    def _acknowledged(self, clock_s: float) -> bytes:
+        """Return how the last order went: a sync succeeds if it was left alone for long enough."""
+        if self._sync_root and self._sync_from_s is not None:
+            done = clock_s - self._sync_from_s >= SYNC_SECONDS
+            self.synced_to = self._sync_root if done else None
+            self._ack = _framed(SYNC, bytes((START_SYNC_RESULT, 0 if done else TOO_FEW_SAMPLES)))
+            self._sync_root = self._sync_from_s = None
+        return self._ack
 
     def encode(self, samples: Samples, room: int) -> Iterator[Packet]:
         """Pack one sample a notification, zero-padded to its characteristic's size."""

@@ -82,9 +82,9 @@ class Movesense(Firmware):
         self.subscribed.clear()
         self._forget()
 
-    def link_down(self) -> None:
+    def link_down(self, clock_s: float) -> None:
         """Forget all subscriptions."""
-        super().link_down()
+        super().link_down(clock_s)
         self._forget()
 
     def _forget(self) -> None:
