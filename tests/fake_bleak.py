@@ -4,7 +4,6 @@ No wire formats and no GATT traffic here (the package's virtual sensors have tho
 """
 
 import asyncio
-import selectors
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from bleak.backends.client import BaseBleakClient
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
+from simulated_time import SimulatedTimeLoop
 
 from imuposture.acquisition.ble import Clock, Transport
 from imuposture.acquisition.ble.clock import simulated
@@ -24,44 +24,21 @@ CONTROL = "0000aaa2-0000-1000-8000-00805f9b34fb"
 SECOND = "0000aaa3-0000-1000-8000-00805f9b34fb"
 
 
-class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Timers fire at once, in order; nothing waits for the wall clock."""
-
-    def __init__(self) -> None:
-        super().__init__(selectors.SelectSelector())
-        self._now = 1000.0
-        self._clock_resolution = 1e-9
-        select = self._selector.select
-
-        def jump(timeout: float | None = None) -> Any:
-            assert timeout is not None, "nothing is scheduled: this would wait for ever"
-            self._now += max(timeout, 0.0)
-            return select(0)
-
-        self._selector.select = jump
-
-    def time(self) -> float:
-        return self._now
+class BusyLoop(SimulatedTimeLoop):
+    """Simulated time, in which the host may be busy."""
 
     def jump(self, seconds: float) -> None:
-        """Let the host be busy for a while: time passes, nothing runs."""
-        self._now += seconds
+        """Let time pass in which nothing runs."""
+        self._simulated.now_s += seconds
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run in simulated time; tasks that are left over fail the test."""
-    loop = SimulatedLoop()
-    try:
-        result = loop.run_until_complete(work)
-        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left))
+    with asyncio.Runner(loop_factory=BusyLoop) as runner:
+        result = runner.run(work)
+        left = [task for task in asyncio.all_tasks(runner.get_loop()) if not task.done()]
         assert not left, f"still running: {left}"
         return result
-    finally:
-        loop.close()
 
 
 @dataclass

@@ -16,8 +16,8 @@ from imuposture.recording import Outcome, Recorder, Wishes
 from imuposture.recording.radio_source import Native, RadioSource
 
 SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
-SECONDS = 24 * 3600.0 if SOAK else 90.0
-SETTLED = 3600.0 if SOAK else 45.0  # from then on memory must stay
+SECONDS = 24 * 3600.0 if SOAK else 60.0
+SETTLED = 3600.0 if SOAK else 30.0  # from then on memory must stay
 GROWTH_MB = 5.0 if SOAK else 8.0
 
 
@@ -49,10 +49,10 @@ def memory_mb() -> float:
 
 
 async def mishaps(sensors: list[FakeSensor], seed: int) -> None:
-    """Let things happen, every half minute or so."""
+    """Let things happen, every now and then."""
     dice = random.Random(seed)
     while True:
-        await asyncio.sleep(dice.uniform(10.0, 50.0))
+        await asyncio.sleep(dice.uniform(10.0, 50.0) if SOAK else dice.uniform(2.0, 8.0))
         sensor = dice.choice(sensors)
         what = dice.randrange(5)
         if what == 0:
