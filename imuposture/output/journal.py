@@ -245,9 +245,8 @@ class Journal:
         """Write what has gathered, again and again (the journal's thread)."""
         try:
             while not self._ending:
-                due = (
-                    time.monotonic() + self._interval_s
-                )  # from begin to begin, as a slow disk makes entries wait enough
+                # From begin to begin of a transaction: a slow disk makes entries wait long enough by itself.
+                due = time.monotonic() + self._interval_s
                 self._commit()
                 self._hurry.wait(max(0.0, due - time.monotonic()))
                 self._hurry.clear()
@@ -376,7 +375,8 @@ def _merge(database: sqlite3.Connection, folder: Path, count: int) -> None:
         _mark(database, Mark.CLOSED, count)
         return
     if not (folder / LOG).exists():
-        with contextlib.closing(sqlite3.connect(folder / JOURNAL, isolation_level=None)) as again:
+        there = f"{(folder / JOURNAL).as_uri()}?mode=rw"  # never a new file
+        with contextlib.closing(sqlite3.connect(there, uri=True, isolation_level=None)) as again:
             _mark(again, Mark.CLOSED, count)
 
 

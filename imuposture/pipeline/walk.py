@@ -32,6 +32,7 @@ from imuposture.pipeline.rows import Rows, join_metrics
 
 __all__ = ["Pipeline", "doubted", "no_heading", "northern"]
 
+_OWN_JUDGEMENT = np.uint8(Quality.REST | Quality.MAGNETICALLY_DISTURBED)  # that of a sensor would replace ours
 USUAL_HEADING_SD = 3.0  # degrees; what the relative heading settles at (benchmarks/accuracy.py)
 
 
@@ -172,7 +173,7 @@ class Pipeline:
         flags = {"upper": pair.upper.flags, "lower": pair.lower.flags}
         quality = np.zeros(len(pair), np.uint8)
         for role in self._roles:
-            quality |= flags[role]
+            quality |= flags[role] & ~_OWN_JUDGEMENT
         known = quality & Quality.GAP.value == 0
         rest = known & (upper.rest | ("upper" not in self._roles)) & (lower.rest | ("lower" not in self._roles))
         quality[rest] |= Quality.REST.value

@@ -13,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from imuposture._blocks import FloatArray
 from imuposture._errors import RecordingError
 from imuposture.acquisition.readers import csv_faults
-from imuposture.acquisition.readers.arrays import array_of
+from imuposture.acquisition.readers.arrays import Columns, array_of
 from imuposture.acquisition.readers.text import safe_text
 
 __all__ = ["BLOCK_BYTES", "CsvTable", "Header", "parse_header"]
@@ -100,7 +99,7 @@ class CsvTable:
     columns: Sequence[str]
     rows: int | None = field(default=None, init=False)
 
-    def chunks(self) -> Iterator[dict[str, FloatArray]]:
+    def chunks(self) -> Iterator[Columns]:
         """Yield the columns, about 65 000 rows at a time; an empty cell is NaN.
 
         Raises

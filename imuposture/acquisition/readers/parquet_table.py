@@ -7,9 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from imuposture._blocks import FloatArray
 from imuposture._errors import RecordingError
-from imuposture.acquisition.readers.arrays import array_of
+from imuposture.acquisition.readers.arrays import Columns, array_of
 from imuposture.acquisition.readers.table import MAX_ROWS
 from imuposture.acquisition.readers.text import safe_text
 
@@ -70,7 +69,7 @@ class ParquetTable:
                         "number; write it as float64 or float32"
                     )
 
-    def chunks(self) -> Iterator[dict[str, FloatArray]]:
+    def chunks(self) -> Iterator[Columns]:
         """Yield the columns, 65 536 rows at a time; a null is NaN.
 
         Raises
@@ -87,7 +86,7 @@ class ParquetTable:
 
 
 def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Stream chosen columns, at most 65 536 rows at a time; numbers come as float64, a null stays one.
+    """Stream chosen columns, at most 65 536 rows at a time: floats as they are, whole numbers as float64, nulls too.
 
     Raises
     ------
@@ -99,14 +98,15 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         try:
             while (batch := next(stream, None)) is not None:
                 if batch.num_rows:
-                    yield pa.record_batch([_float64(column) for column in batch.columns], names=batch.schema.names)
+                    yield pa.record_batch([_floats(column) for column in batch.columns], names=batch.schema.names)
         except (pa.ArrowException, OSError) as error:
             raise _broken(path, error) from None
 
 
-def _float64(column: pa.Array) -> pa.Array:
-    # The safe cast refuses a whole number beyond 2**53.
-    return column.cast(pa.float64()) if is_number(column.type) else column
+def _floats(column: pa.Array) -> pa.Array:
+    # The safe cast refuses a whole number beyond 2**53. What is gathered into rows of float64 needs no cast of its own.
+    ready = not is_number(column.type) or pa.types.is_float64(column.type) or pa.types.is_float32(column.type)
+    return column if ready else column.cast(pa.float64())
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 
 from pyarrow import compute
 
-from imuposture._blocks import ROLES, FloatArray, Role
+from imuposture._blocks import ROLES, Role
 from imuposture._errors import RecordingError
-from imuposture.acquisition.readers.arrays import array_of
+from imuposture.acquisition.readers.arrays import Columns, array_of
 from imuposture.acquisition.readers.assemble import assembled
 from imuposture.acquisition.readers.parquet_table import batches, opened_parquet
 from imuposture.acquisition.readers.probe import OpenFile, Sensor, open_file
@@ -105,7 +105,7 @@ class RoleTable:
     role: Role
     rows: int | None = None
 
-    def chunks(self) -> Iterator[dict[str, FloatArray]]:
+    def chunks(self) -> Iterator[Columns]:
         """Yield the columns of this sensor's rows."""
         for batch in batches(self.path, [*self.columns, "role"]):
             mine = batch.filter(compute.equal(batch.column("role"), self.role))

@@ -10,6 +10,7 @@ import numpy as np
 
 from imuposture._blocks import FloatArray, ImuBlock, Role
 from imuposture._errors import RecordingError
+from imuposture.acquisition.readers.arrays import Columns
 from imuposture.acquisition.readers.settings import ACC_UNITS, GYR_UNITS
 from imuposture.acquisition.readers.text import safe_text
 
@@ -77,7 +78,7 @@ class Table(Protocol):
     path: Path
     rows: int | None  # where the file tells it without being read
 
-    def chunks(self) -> Iterator[dict[str, FloatArray]]:
+    def chunks(self) -> Iterator[Columns]:
         """Yield the columns, about 65 000 rows at a time, NaN where missing."""
         ...
 
@@ -105,7 +106,7 @@ class FileRows:
         """
         row, last = 0, math.nan
         for columns in self.table.chunks():
-            ticks = columns[self.layout.time].copy()  # a view of Arrow memory is read-only
+            ticks = columns[self.layout.time].astype(np.float64)  # also a copy: a view of Arrow memory is read-only
             self._check_time(ticks, row, last)
             yield tuple(_block(sensor, ticks, columns) for sensor in self.layout.sensors)
             row, last = row + len(ticks), float(ticks[-1])
@@ -179,13 +180,13 @@ class FileRows:
         return RecordingError(f"{safe_text(self.table.path)}, {place}, column {safe_text(column, 60)}: {problem}")
 
 
-def _block(sensor: SensorColumns, ticks: FloatArray, columns: dict[str, FloatArray]) -> ImuBlock:
+def _block(sensor: SensorColumns, ticks: FloatArray, columns: Columns) -> ImuBlock:
     mag = None if sensor.mag is None else _gathered(sensor.mag, columns)
     flags = None if sensor.flags is None else np.nan_to_num(columns[sensor.flags]).astype(np.uint8)
     return ImuBlock(sensor.role, ticks, _gathered(sensor.acc, columns), _gathered(sensor.gyr, columns), mag, flags)
 
 
-def _gathered(names: Sequence[str], columns: dict[str, FloatArray]) -> FloatArray:
+def _gathered(names: Sequence[str], columns: Columns) -> FloatArray:
     rows = np.empty((len(columns[names[0]]), 3))
     for axis, name in enumerate(names):
         rows[:, axis] = columns[name]
