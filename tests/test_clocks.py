@@ -61,6 +61,13 @@ def test_spacing_of_the_delays_is_found():
     assert track(LinkClock(), packets(OPEN["60 Hz, 45 ms"], 31, 3), [30.0]).interval_s == [None]
 
 
+def test_slips_are_counted():
+    """80 ppm over 500 s are 40 ms: four times the 10 ms between delays."""
+    clock = LinkClock()
+    track(clock, packets(replace(LOCKED["100 Hz, 50 ms"], warm_up=0.0), 500, 2, skew=80e-6), [])
+    assert clock.report().slips in (3, 4, 5)
+
+
 def test_a_stored_skew_helps_from_the_first_minute():
     """Two sensors whose skews are known to 3 ppm: what is left of the phase is all that is left."""
     errors: dict[bool, list[float]] = {True: [], False: []}

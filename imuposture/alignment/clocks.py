@@ -312,7 +312,9 @@ class LinkClock:
         if self.windows is not None:
             self.windows.append((device, offset))
         self._filter(device, offset)
-        self._corridor.add(device, offset, self._state[1])
+        jump = self._corridor.add(device, offset, self._state[1])
+        if self._lattice.locked and abs(jump) > 0.6 * g:
+            self.slips += 1
         self._edge = min(self._edge + self.limit * (device - self._edge_at), offset)
         self._edge_at = device
         # A count runs at a rate of its own and slips too fast to be locked; its rate has to be learnt at once.

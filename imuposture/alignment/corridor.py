@@ -36,13 +36,21 @@ class Corridor:
         self._gates: list[tuple[float, float]] = []
         self._recent: list[tuple[float, float]] = []  # windows that make no gate yet
 
-    def add(self, device_s: float, offset_s: float, skew: float) -> None:
-        """Take the earliest packet of the next window; ``skew``: as it seems to be."""
+    def add(self, device_s: float, offset_s: float, skew: float) -> float:
+        """Take the earliest packet of the next window; ``skew``: as it seems to be.
+
+        Returns
+        -------
+        float
+            By how much this gate's offset differs from that before, s; 0 while a gate is not complete.
+        """
         self._recent.append((device_s, offset_s))
-        if len(self._recent) >= MERGED:
-            self._gates.append(min(self._recent, key=lambda window: window[1] - skew * window[0]))
-            self._recent.clear()
-            del self._gates[:-GATES]
+        if len(self._recent) < MERGED:
+            return 0.0
+        self._gates.append(min(self._recent, key=lambda window: window[1] - skew * window[0]))
+        self._recent.clear()
+        del self._gates[:-GATES]
+        return self._gates[-1][1] - self._gates[-2][1] if len(self._gates) > 1 else 0.0
 
     def around(self, device_s: float, g_s: float) -> tuple[float, float, float]:
         """Return the same as `now` for an instant in the middle of the gates."""

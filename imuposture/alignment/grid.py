@@ -66,17 +66,11 @@ class Alignment:
             raise ConfigError(f"wait must be more than 0 s and less than {LONGEST_GAP_S:g} s, got {wait_s!r}")
         self._limit = limit + SLACK
         self._wait = number(wait_s)
-        self._feeds: dict[Role, Feed] = {
-            stream.role: Feed(checked(stream), limit)
-            if stream.clock == "host"
-            else LiveFeed(
-                checked(stream), limit, (skews or {}).get(stream.role), (fits or {}).get(stream.role), fit=fit
-            )
-            for stream in streams
+        self._feeds = {
+            stream.role: _feed(checked(stream), limit, skews or {}, fits or {}, fit=fit) for stream in streams
         }
-        upper, lower = (self._feeds.get(role) for role in ROLES)
-        if shared_clock and isinstance(upper, LiveFeed) and isinstance(lower, LiveFeed):
-            lower.base = upper
+        if shared_clock:
+            _share(self._feeds)
         self._leader = min(self._feeds.values(), key=lambda feed: (feed.stream.rate_hz, feed.stream.role))
         self.streams = tuple(self._feeds[role].stream for role in ROLES if role in self._feeds)
         self.rate_hz = self._leader.stream.rate_hz
@@ -235,6 +229,26 @@ class Alignment:
         room = np.empty(int(2 * span / self._period) + len(times) + 2)
         count = _ext.lay_grid(times, self._period, laid, room)
         self._pending = np.concatenate([self._pending, room[:count]]) if len(self._pending) else room[:count]
+
+
+def _feed(
+    stream: Stream,
+    limit: float,
+    skews: Mapping[Role, float],
+    fits: Mapping[Role, Sequence[FittedClock]],
+    *,
+    fit: bool,
+) -> Feed:
+    if stream.clock == "host":
+        return Feed(stream, limit)
+    return LiveFeed(stream, limit, skews.get(stream.role), fits.get(stream.role), fit=fit)
+
+
+def _share(feeds: Mapping[Role, Feed]) -> None:
+    """Let the lower sensor follow the upper's clock."""
+    upper, lower = feeds.get("upper"), feeds.get("lower")
+    if isinstance(upper, LiveFeed) and isinstance(lower, LiveFeed):
+        lower.base = upper
 
 
 def _jump(time_s: float) -> SignalError:
