@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from collections import Counter
 
 import numpy as np
@@ -70,6 +71,18 @@ def test_a_stall_ends_in_a_burst():
     silent = int(np.argmax(np.diff(times)))
     assert 1.0 <= np.diff(times)[silent] < 1.02
     assert np.sum(times == times[silent + 1]) >= 60
+
+
+def test_a_host_that_is_busy_loses_nothing():
+    async def work():
+        async with VirtualWorld("still", upper=SensorSetup(faults=Faults(fifo_samples=4))) as world:
+            busy = asyncio.get_running_loop().call_later
+            listener = await stream(world, 1.5, meanwhile=lambda: busy(0.3, time.sleep, 0.7))
+            return listener, world.sensors["upper"].ledger
+
+    listener, ledger = asyncio.run(work())
+    assert ledger.count(Fate.OVERFLOWED) == gaps(listener.ticks) == 0
+    assert len(listener.payloads) > 80
 
 
 def test_a_full_fifo_drops_the_oldest():
