@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from collections import Counter
 
 import numpy as np
@@ -12,6 +13,7 @@ from virtual_sensors import OWN_STREAM, Listener, connect, listen, stream
 from imuposture._errors import ConfigError
 from imuposture.acquisition.virtual import Fate, Faults, Incident, SensorSetup, VirtualWorld
 from imuposture.acquisition.virtual.counting import Ledger
+from imuposture.acquisition.virtual.samples import Clock
 from imuposture.acquisition.virtual.sensor import VirtualSensor
 
 PERIOD_US = 1e6 / 60.0
@@ -70,6 +72,18 @@ def test_a_stall_ends_in_a_burst():
     silent = int(np.argmax(np.diff(times)))
     assert 1.0 <= np.diff(times)[silent] < 1.02
     assert np.sum(times == times[silent + 1]) >= 60
+
+
+def test_a_host_that_is_busy_loses_nothing():
+    async def work():
+        async with VirtualWorld("still", upper=SensorSetup(faults=Faults(fifo_samples=4))) as world:
+            busy = asyncio.get_running_loop().call_later
+            listener = await stream(world, 1.5, meanwhile=lambda: busy(0.3, time.sleep, 0.7))
+            return listener, world.sensors["upper"].ledger
+
+    listener, ledger = asyncio.run(work())
+    assert ledger.count(Fate.OVERFLOWED) == gaps(listener.ticks) == 0
+    assert len(listener.payloads) > 80
 
 
 def test_a_full_fifo_drops_the_oldest():
@@ -209,6 +223,33 @@ def test_nothing_happens_on_a_link_that_is_held_up():
             return asyncio.get_running_loop().time() - began_s
 
     assert simulated_time.run(work()) == pytest.approx(3.0, abs=0.01)
+
+
+def test_what_was_in_the_air_when_the_link_broke_is_lost():
+    async def work():
+        async with VirtualWorld("still") as world:
+            listener, sensor = await connect(world, "upper"), world.sensors["upper"]
+            await listen(listener)
+            await asyncio.sleep(1.0)
+            for controller in world.link.controllers:
+                world.link.hold(controller)
+            await asyncio.sleep(0.5)
+            await sensor.undergo(Incident(0.0, "lose_link"))
+            await asyncio.sleep(0.5)
+            return listener, account(sensor.ledger)
+
+    listener, counts = simulated_time.run(work())
+    assert len(listener.payloads) == counts["DELIVERED"] == pytest.approx(60, abs=1)
+    assert counts["UNHEARD"] == pytest.approx(60, abs=2)
+    assert "PENDING" not in counts
+
+
+def test_a_clock_reads_what_it_reads():
+    clock = Clock(100.0, 5.0, 80.0).with_ppm(200.0, -40.0)
+    assert clock.reading(200.0) == pytest.approx(5.0 + 100.0 * (1.0 + 80e-6), abs=1e-9)
+    assert clock.reading(300.0) - clock.reading(200.0) == pytest.approx(100.0 * (1.0 - 40e-6), abs=1e-9)
+    assert clock.host_time(clock.reading(250.0)) == pytest.approx(250.0, abs=1e-9)
+    assert clock.host_times(np.array([clock.reading(250.0)]))[0] == pytest.approx(250.0, abs=1e-9)
 
 
 def test_the_mtu_of_a_link_stands():

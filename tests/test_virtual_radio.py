@@ -199,6 +199,25 @@ def test_what_is_held_up_comes_later_and_in_order():
     assert with_two(True, work) == [pytest.approx(2.0, abs=0.01)]
 
 
+def test_what_was_held_up_does_not_outlive_its_link():
+    async def work(central: Radio, sensor: Radio) -> list[bytes]:
+        heard: list[bytes] = []
+        link = sensor.controller.link
+        connection = await connect(central)
+        link.hold(sensor.controller)
+        asking = asyncio.create_task(connection.gatt_client.discover_services())
+        await asyncio.sleep(0.1)
+        sensor.controller.lose_links()
+        await asyncio.gather(asking, return_exceptions=True)
+        await connect(central)
+        link.tell(central.controller, heard.append)
+        link.release(sensor.controller)
+        await asyncio.sleep(0.1)
+        return heard
+
+    assert with_two(True, work) == []
+
+
 def test_two_runs_are_one():
     async def work(central: Radio, sensor: Radio) -> list[float]:
         loop = asyncio.get_running_loop()

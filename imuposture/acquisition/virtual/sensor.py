@@ -4,6 +4,7 @@ Timers of the running event loop drive it, and its clock is the only one it look
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -229,30 +230,45 @@ class VirtualSensor:
         """Return when the next packet is full, s of the host's clock."""
         return self._clock.host_time(stream.first_s + (stream.taken + stream.packet_rows - 1) / stream.rate_hz)
 
+    def _sample_s(self) -> float:
+        """Return when the next packet of samples is full; never, if there is no stream."""
+        return self._full_s(self._stream) if self._stream else math.inf
+
+    def _leave_s(self) -> float:
+        """Return when the next payload leaves; never, if none waits."""
+        leaves_s = self._outbox.next_s()
+        return math.inf if leaves_s is None else max(leaves_s, self._stalled_until_s)
+
+    def _empty_s(self) -> float:
+        """Return when the battery will be empty."""
+        life_s = self.faults.battery_life_s
+        return self._percent_at_s + 0.01 * self._percent * life_s if self.powered and life_s else math.inf
+
     def _plan(self) -> None:
         """Set the timer to whatever comes next."""
         if self._timer:
             self._timer.cancel()
-        times = [self._full_s(self._stream)] if self._stream else []
-        leaves_s = self._outbox.next_s()
-        if leaves_s is not None:
-            times.append(max(leaves_s, self._stalled_until_s))
-        if self.powered and self.faults.battery_life_s:
-            times.append(self._percent_at_s + 0.01 * self._percent * self.faults.battery_life_s)
-        self._timer = self._loop.call_at(min(times), self._tick) if times else None
+        next_s = min(self._sample_s(), self._leave_s(), self._empty_s())
+        self._timer = None if math.isinf(next_s) else self._loop.call_at(next_s, self._tick)
 
     def _tick(self) -> None:
+        """Do what is due, in the order of its time: a host that was busy must not make the FIFO overflow."""
         now_s = self._loop.time()
-        while self._stream and self._full_s(self._stream) <= now_s:
-            self._take(self._stream)
-        if self._radio and now_s >= self._stalled_until_s:
-            for outgoing in self._outbox.leaving(now_s, self._radio.room):
-                self._send(outgoing.notification, outgoing)
-                if self.faults.doubled_after_reconnect and self.connections > 1:
-                    self._send(outgoing.notification, self._outbox.copied(outgoing))
-        if self.battery_percent() <= 0.0:
+        while min(self._sample_s(), self._leave_s()) <= now_s:
+            if self._stream and self._sample_s() <= self._leave_s():
+                self._take(self._stream)
+            else:
+                self._transmit(self._leave_s())
+        if self.powered and (self._percent <= 0.0 or self._empty_s() <= now_s):
             self.power_off()
+            self._percent = 0.0  # also where the arithmetic left a trace of charge
         self._plan()
+
+    def _transmit(self, now_s: float) -> None:
+        for outgoing in self._outbox.leaving(now_s, self._radio.room if self._radio else 0):
+            self._send(outgoing.notification, outgoing)
+            if self.faults.doubled_after_reconnect and self.connections > 1:
+                self._send(outgoing.notification, self._outbox.copied(outgoing))
 
     def _take(self, stream: Stream) -> None:
         """Take the samples of one packet, and put it into the outbox if there is anybody to send it to."""
