@@ -58,7 +58,7 @@ def ramp(number: np.ndarray) -> np.ndarray:
 def blocks(told: Story, wrap: float | None, first_tick: float, reboot=()) -> list[ImuBlock]:
     """Pack the packets as a decoder would: ticks of each sample, from the newest one's device time back."""
     out = []
-    arrivals = np.sort(told.came.arrival_s[told.order])
+    arrivals = np.maximum.accumulate(told.came.arrival_s[told.order])  # out of order means late, never early
     for place, arrival in zip(told.order, arrivals, strict=True):
         number = SAMPLES * told.came.number[place] + np.arange(SAMPLES)
         ticks = np.round(first_tick + number * 1e6 / RATE)
