@@ -313,7 +313,8 @@ class LinkClock:
             self.windows.append((device, offset))
         self._filter(device, offset)
         self._corridor.add(device, offset, self._state[1])
-        self._edge = min(self._edge + self.limit * (device - self._edge_at), offset)
+        steepest = self.prior + self.limit
+        self._edge = min(self._edge + steepest * (device - self._edge_at), offset)
         self._edge_at = device
         # A count runs at a rate of its own and slips too fast to be locked; its rate has to be learnt at once.
         if not self._lattice.known and not (self._counted and self._windows >= COUNT_WINDOWS):
