@@ -3,8 +3,8 @@
 Two sensors at 100 Hz, ten samples a payload, whose clocks are 20 to 100 ppm off and drift as they warm up; packets
 wait for connection events, are repeated, lost, doubled and exchanged; the host stands still; links drop, sensors fall
 silent, start anew and send garbage. Everything goes through bleak's interface into the callback, and from there
-through queue and walk. By default 8 minutes of it (some 20 s of a processor; a twentieth of the day would take minutes); then a minute (an
-hour) of such faults as real GATT traffic.
+through queue and walk. By default 8 minutes of it, some 20 s of a processor; a twentieth of the day would take minutes.
+Then a minute (in full an hour) of such faults as real GATT traffic.
 """
 
 import asyncio
