@@ -8,7 +8,7 @@ RECORDINGS := recordings/demo.csv recordings/rom.csv recordings/one_sided.parque
 COMPILED := $(patsubst ext/%.pyx,imuposture._ext.%,$(wildcard ext/*.pyx))
 SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 
-.PHONY: help demo test check layering docs picture bench instructions sanitize recordings clean
+.PHONY: help demo test check layering docs picture bench instructions sanitize soak recordings clean
 
 help:
 	@echo "make demo        process recordings/ into $(OUT)/ and show what came out"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench       benchmarks: accuracy and speed (minutes)"
 	@echo "make instructions [UPDATE=--update]  count what a sample costs (needs valgrind), or take it as the new budget"
 	@echo "make sanitize    tests of the compiled modules with address and undefined-behaviour sanitizers (minutes)"
+	@echo "make soak        full counts of what the suite runs a part of: drops, kills, 24 hours, mutated payloads (hours)"
 	@echo "make recordings  simulate recordings/ anew"
 	@echo "make clean       remove everything that was built, .venv included"
 
@@ -53,6 +54,20 @@ instructions: .venv/for-demo
 
 sanitize: .venv/for-test
 	.ci/sanitize .
+
+# What live recording must show, in full: counting over drops; kills and full disks; a day; mutated payloads.
+SOAK_COUNTING := test_counting test_ble_link test_live_faults test_clocks
+SOAK_KILLS := test_recover test_journal test_closing test_recording_virtual
+SOAK_DAY := test_live_day test_recording_soak test_live_callback
+SOAK_MUTATED := $(patsubst tests/%.py,%,$(shell grep -l driver_fuzz tests/test_*.py))
+
+soak: .venv/for-test
+	export IMUPOSTURE_SOAK=1; failed=0; \
+	for part in "drops, loss, disorder and wraps: $(SOAK_COUNTING)" "200 kills: $(SOAK_KILLS)" \
+	  "24 hours: $(SOAK_DAY)" "a million mutated payloads a driver: $(SOAK_MUTATED)"; do \
+	  echo "soak: $$part"; \
+	  python -m pytest -n auto --maxprocesses 4 -rA --durations=5 $$(printf 'tests/%s.py ' $${part##*: }) || failed=1; \
+	done; exit $$failed
 
 recordings: .venv/for-demo
 	python benchmarks/make_recordings.py

@@ -83,6 +83,15 @@ def test_a_stored_skew_helps_from_the_first_minute():
     assert np.median(errors[True]) < np.median(errors[False])
 
 
+@pytest.mark.parametrize("skew", [90e-6, -90e-6])
+def test_a_stored_skew_does_no_harm_later(skew):
+    """However steep it is: what is known beforehand narrows the limits around it, not around none."""
+    came = packets(replace(ALIGN, warm_up=0.0), 301, 5, skew)
+    found = track(LinkClock(1 / (1 + came.skew) - 1), came, [60.0, 120.0, 300.0])
+    assert found.method == ["kalman"] * 3
+    assert np.ptp(found.error_s) < 0.5e-3
+
+
 def test_given_times_ascend_and_never_leap():
     came = packets(LOCKED["100 Hz x 4, 50 ms"], 60, 1)
     clock, times = LinkClock(), []

@@ -315,7 +315,8 @@ class LinkClock:
         jump = self._corridor.add(device, offset, self._state[1])
         if self._lattice.locked and abs(jump) > 0.6 * g:
             self.slips += 1
-        self._edge = min(self._edge + self.limit * (device - self._edge_at), offset)
+        steepest = self.prior + self.limit
+        self._edge = min(self._edge + steepest * (device - self._edge_at), offset)
         self._edge_at = device
         # A count runs at a rate of its own and slips too fast to be locked; its rate has to be learnt at once.
         if not self._lattice.known and not (self._counted and self._windows >= COUNT_WINDOWS):
