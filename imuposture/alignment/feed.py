@@ -227,7 +227,7 @@ class Feed:
         return SensorRows(line(self._acc), line(self._gyr), mag, flags, quat)
 
     def _nearest(self, grid: FloatArray, near: NDArray[np.intp], known: NDArray[np.bool_]) -> FloatArray:
-        """Return what the sensor itself reckoned of its sample nearest to each row, if that is near: never a mixture."""
+        """Return what the sensor itself reckoned of the sample nearest to each row, if it is near: no mixture."""
         assert self._quat is not None
         close = known & (np.abs(self.times[near] - grid) <= 0.5 / self.stream.rate_hz + SLACK)
         return np.where(close[:, None], self._quat[near], np.nan)
