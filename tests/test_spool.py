@@ -1,9 +1,11 @@
 """Rows that are written while recording: the same session as a replay of the journal, or the replay itself."""
 
+import asyncio
 import errno
 import json
 import os
 import shutil
+import threading
 import time
 from functools import cache
 from pathlib import Path
@@ -23,7 +25,7 @@ from imuposture.output import manifest as manifest_file
 from imuposture.output.files import TableFiles
 from imuposture.pipeline import LivePipeline, LiveSensor, join_blocks
 from imuposture.pipeline.commands import Mark, Pause, entry_of
-from imuposture.recording.keeping import Keeper
+from imuposture.recording.keeping import Keeper, aside
 
 MANIFEST = {"placement": "lumbar", "start": "2026-05-04T09:30:00+02:00"}
 FOUND = {"recording": {"ending": "asked"}}
@@ -315,3 +317,30 @@ def test_our_rows_do_not_depend_on_what_a_sensor_reckons():
         assert ours.posture.upper_q.tobytes() == theirs.posture.upper_q.tobytes()
         assert ours.samples.upper.acc.tobytes() == theirs.samples.upper.acc.tobytes()
         assert theirs.samples.upper.quat is None
+
+
+def test_the_loop_goes_on_beside_long_work():
+    async def work():
+        turns, waiting = 0, asyncio.ensure_future(aside(lambda: time.sleep(0.3) or "done"))
+        while not waiting.done():
+            turns += 1
+            await asyncio.sleep(0.005)
+        return turns, await waiting
+
+    turns, told = asyncio.run(work())
+    assert turns > 3
+    assert told == "done"
+
+
+def test_work_beside_the_loop_is_given_up_and_waited_for():
+    ended, unwanted = [], threading.Event()
+
+    async def work():
+        task = asyncio.ensure_future(aside(lambda: ended.append(unwanted.wait(5.0)), unwanted.set))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(work())
+    assert ended == [True]

@@ -312,7 +312,7 @@ def _tidied_quat(role: str, quat: FloatArray, rows: int) -> FloatArray:
     """Return a sensor's own orientations; what is none (beyond +-2, or not finite) is NaN."""
     given = floats(f"quat of {role}", quat, (rows, 4))
     with np.errstate(invalid="ignore"):
-        sane: NDArray[np.bool_] = (np.abs(given) <= 2.0).all(axis=1)
+        sane = np.asarray((np.abs(given) <= 2.0).all(axis=1))
     return given if sane.all() else np.where(sane[:, None], given, np.nan)
 
 

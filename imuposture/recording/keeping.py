@@ -1,18 +1,22 @@
 """The session folder of a recording: journal and rows while it goes on, and in the end the session."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from imuposture._blocks import Entry
 from imuposture.output import Journal, Result, Spool, close_session
 from imuposture.output.walked import Walk
 from imuposture.pipeline import Rows, join_blocks
 
-__all__ = ["EntrySink", "Keeper"]
+__all__ = ["CloseSession", "EntrySink", "Keeper", "aside"]
 
+LOOK_S = 0.01  # between two looks at work in another thread
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 CloseSession = Callable[
     [Path, Walk, Mapping[str, Any], Spool | None, Callable[[float], None]],
@@ -136,3 +140,21 @@ class Keeper:
     def _look_up(self, _share: float) -> None:
         if self._given_up.is_set():
             raise KeyboardInterrupt
+
+
+async def aside(work: Callable[[], T], give_up: Callable[[], None] | None = None) -> T:
+    """Do work in a thread while the loop goes on; left early, it is given up first, and waited for.
+
+    Looks whether it is done rather than being told: in simulated time, a loop that waits for a thread runs ahead.
+    """
+    with ThreadPoolExecutor(1, "imuposture-closing") as pool:
+        future = pool.submit(work)
+        try:
+            while not future.done():
+                wait((future,), LOOK_S)
+                await asyncio.sleep(0)
+        except BaseException:
+            if give_up is not None:
+                give_up()
+            raise
+        return future.result()

@@ -9,12 +9,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from imuposture._blocks import Entry, Role
 from imuposture._errors import ImuPostureError, SessionError
@@ -23,7 +22,7 @@ from imuposture.calibration import Calibration
 from imuposture.output import Journal, Result, close_session
 from imuposture.pipeline import Config, LivePipeline, LiveSensor, Rows
 from imuposture.pipeline.commands import Command, entry_of
-from imuposture.recording.keeping import CloseSession, EntrySink, Keeper
+from imuposture.recording.keeping import CloseSession, EntrySink, Keeper, aside
 from imuposture.recording.outcome import Ending, Outcome, SensorTally
 from imuposture.recording.sources import Source
 
@@ -33,8 +32,6 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
 MISUNDERSTOOD = 0.05  # share of payloads; more is told
 AT_ONCE_S = 0.001  # of work before the radio's callbacks get their turn
-LOOK_S = 0.01  # between two looks at work in another thread
-T = TypeVar("T")
 
 
 class Recorder:
@@ -323,7 +320,7 @@ class Recorder:
         """Close walk and journal, and say what is there now."""
         if self.walk is not None and not self._broken:
             with self._going_on():
-                self._give(await _aside(self.walk.finish))
+                self._give(await aside(self.walk.finish))
             self._notes += [*self.walk.faults, *self._misunderstood()]
         result = await self._session(ending)
         began = self._last_ns if self._began_ns is None else self._began_ns
@@ -359,7 +356,7 @@ class Recorder:
         found = {"recording": {"ending": ending, "overflowed": self._queue.lost}}
         self.closing = True
         try:
-            return await _aside(lambda: keeper.session(fresh(), found, findings), keeper.give_up)
+            return await aside(lambda: keeper.session(fresh(), found, findings), keeper.give_up)
         except Exception as error:
             self._notes.append(str(error) if isinstance(error, ImuPostureError) else f"closing failed: {error!r}")
         except KeyboardInterrupt:
@@ -379,24 +376,6 @@ class Recorder:
             )
             for role, tally in tallies.items()
         }
-
-
-async def _aside(work: Callable[[], T], give_up: Callable[[], None] | None = None) -> T:
-    """Do work in a thread while the loop goes on; left early, it is given up first, and waited for.
-
-    Looks whether it is done rather than being told: in simulated time, a loop that waits for a thread runs ahead.
-    """
-    with ThreadPoolExecutor(1, "imuposture-closing") as pool:
-        future = pool.submit(work)
-        try:
-            while not future.done():
-                wait((future,), LOOK_S)
-                await asyncio.sleep(0)
-        except BaseException:
-            if give_up is not None:
-                give_up()
-            raise
-        return future.result()
 
 
 def _error_of(task: asyncio.Task[None]) -> BaseException | None:
