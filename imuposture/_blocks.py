@@ -173,12 +173,15 @@ class SensorRows:
     acc, gyr : (n, 3) float64, m/s2 and rad/s; sensor frame before calibration, segment frame after it
     mag : (n, 3) float64, uT, or None
     flags : (n,) uint8, `Quality` bits; rows with `Quality.GAP` hold NaN and reach no filter
+    quat : (n, 4) float64, w-first, as the sensor itself reckons it, of its sample nearest to the row; NaN or None
+        where there is none. Kept beside ours, never used; stages that change a frame drop it
     """
 
     acc: FloatArray
     gyr: FloatArray
     mag: FloatArray | None
     flags: FlagArray
+    quat: FloatArray | None = None
 
 
 @noun(frozen=True, slots=True)

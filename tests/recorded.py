@@ -70,6 +70,9 @@ class Walk:
         block = ImuBlock(entry.role, time_s, np.array([values[:3]]), np.array([values[3:]]), quat=quat)
         return Rows([block], posture([count / RATE_HZ] if entry.role == "lower" else []), MetricBlock())
 
+    def push_all(self, entries):
+        return map(self.push, entries)
+
     def finish(self) -> Rows:
         return Rows([], posture([]), MetricBlock())
 

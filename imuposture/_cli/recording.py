@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imuposture._cli.telling import FAILED, NO_SENSOR, put_path, safe, summed_up
+from imuposture._cli.telling import FAILED, NO_SENSOR, progress_of, put_path, safe, summed_up
 from imuposture._errors import AcquisitionError, ConfigError, ImuPostureError
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def recover(session: Path) -> int:
     from imuposture.recording.replaying import recover as mend
 
     try:
-        found = mend(session)
+        with progress_of(session.name) as progress:
+            found = mend(session, progress)
     except (ImuPostureError, OSError) as error:
         click.echo(f"error: {safe(error, 2000)}", err=True)
         return FAILED

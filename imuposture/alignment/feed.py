@@ -74,6 +74,7 @@ class Feed:
         self._valid = np.empty(0, np.bool_)
         self._acc = self._gyr = np.empty((0, 3))
         self._mag: FloatArray | None = None
+        self._quat: FloatArray | None = None  # from the first block on that has it
         self._flags = np.empty(0, np.uint8)
 
     def take(self, block: ImuBlock) -> None:
@@ -114,6 +115,8 @@ class Feed:
         self._empty += len(valid) - int(np.count_nonzero(valid))
         self._find_faults(acc, gyr, flags)
         times = times[take]
+        if block.quat is not None or self._quat is not None:
+            self._keep_quat(None if block.quat is None else block.quat[take], len(times))
         if len(times):
             self.latest = float(times[-1])
         self._unlaid = _joined(self._unlaid, times)
@@ -124,6 +127,11 @@ class Feed:
         if mag is not None:
             self._mag = mag if self._mag is None else _joined(self._mag, mag)
         self._flags = _joined(self._flags, flags)
+
+    def _keep_quat(self, quat: FloatArray | None, rows: int) -> None:
+        """Keep what the sensor reckons of these samples; NaN of those before and between that it says nothing of."""
+        held = np.full((len(self.times), 4), np.nan) if self._quat is None else self._quat
+        self._quat = _joined(held, np.full((rows, 4), np.nan) if quat is None else quat)
 
     def _unwrap(self, ticks: FloatArray, shift_s: float) -> tuple[FloatArray, FlagArray]:
         stream = self.stream
@@ -185,7 +193,8 @@ class Feed:
         if not np.array_equal(self.times[own], grid) or not self._valid[own].all():
             return None
         mag = None if self._mag is None else self._mag[own]
-        return SensorRows(self._acc[own], self._gyr[own], mag, self._flags[own])
+        quat = None if self._quat is None else self._quat[own]
+        return SensorRows(self._acc[own], self._gyr[own], mag, self._flags[own], quat)
 
     def _interpolated(self, grid: FloatArray, limit: float) -> SensorRows:
         valid = np.flatnonzero(self._valid)
@@ -210,12 +219,24 @@ class Feed:
             values[blank] = np.nan
             return values
 
-        return SensorRows(line(self._acc), line(self._gyr), None if self._mag is None else line(self._mag), flags)
+        mag = None if self._mag is None else line(self._mag)
+        quat = None
+        if self._quat is not None:
+            near = np.where(grid - self.times[left] <= self.times[right] - grid, left, right)
+            quat = self._nearest(grid, near, known)
+        return SensorRows(line(self._acc), line(self._gyr), mag, flags, quat)
+
+    def _nearest(self, grid: FloatArray, near: NDArray[np.intp], known: NDArray[np.bool_]) -> FloatArray:
+        """Return what the sensor itself reckoned of the sample nearest to each row, if it is near: no mixture."""
+        assert self._quat is not None
+        close = known & (np.abs(self.times[near] - grid) <= 0.5 / self.stream.rate_hz + SLACK)
+        return np.where(close[:, None], self._quat[near], np.nan)
 
     def _forget(self, rows: int) -> None:
         self.times, self._valid, self._flags = self.times[rows:], self._valid[rows:], self._flags[rows:]
         self._acc, self._gyr = self._acc[rows:], self._gyr[rows:]
         self._mag = None if self._mag is None else self._mag[rows:]
+        self._quat = None if self._quat is None else self._quat[rows:]
 
     def counts(self) -> Counts:
         """Return what happened to the samples so far."""
@@ -282,7 +303,17 @@ def _tidied(block: ImuBlock, tick_s: float) -> ImuBlock:
     flags = np.zeros(rows, np.uint8)
     if block.flags is not None:
         flags = flags_of(f"flags of {block.role}", block.flags, rows).copy()
-    return ImuBlock(block.role, ticks, vectors[0], vectors[1], vectors[2] if len(vectors) == 3 else None, flags)
+    mag = vectors[2] if len(vectors) == 3 else None
+    quat = None if block.quat is None else _tidied_quat(block.role, block.quat, rows)
+    return ImuBlock(block.role, ticks, vectors[0], vectors[1], mag, flags, quat)
+
+
+def _tidied_quat(role: str, quat: FloatArray, rows: int) -> FloatArray:
+    """Return a sensor's own orientations; what is none (beyond +-2, or not finite) is NaN."""
+    given = floats(f"quat of {role}", quat, (rows, 4))
+    with np.errstate(invalid="ignore"):
+        sane = np.asarray((np.abs(given) <= 2.0).all(axis=1))
+    return given if sane.all() else np.where(sane[:, None], given, np.nan)
 
 
 def nothing(rows: int, *, mag: bool = False) -> SensorRows:

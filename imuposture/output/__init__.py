@@ -2,7 +2,8 @@
 
 schema.py says what the tables are, tables.py fills them, parquet.py and manifest.py know the two kinds of file,
 session.py puts them together so that a folder appears whole or not at all, result.py reads it back. While recording,
-journal.py keeps what comes; journal_reader.py reads that back, however damaged.
+journal.py keeps what comes; journal_reader.py reads that back, however damaged. spool.py writes the rows meanwhile, so
+that closing.py need not walk the journal again.
 """
 
 from imuposture.output.closing import Recovery, close_session, recover
@@ -10,6 +11,7 @@ from imuposture.output.journal import Journal
 from imuposture.output.journal_reader import Damage, read_entries
 from imuposture.output.result import Result, Sessions, open_sessions
 from imuposture.output.session import Memory, SessionFolder, find_kept
+from imuposture.output.spool import Spool
 
 __all__ = [
     "Damage",
@@ -19,6 +21,7 @@ __all__ = [
     "Result",
     "SessionFolder",
     "Sessions",
+    "Spool",
     "close_session",
     "find_kept",
     "open_sessions",

@@ -75,8 +75,12 @@ def read_entries(folder: str | os.PathLike[str], on_damage: OnDamage | None = No
         yield entry_of(row)
 
 
-def read_rows(folder: Path, on_damage: OnDamage | None = None) -> Iterator[Row]:
+def read_rows(
+    folder: Path, on_damage: OnDamage | None = None, on_count: Callable[[int | None], None] | None = None
+) -> Iterator[Row]:
     """Read the rows of a journal, or of the table it became; see `read_entries`.
+
+    Before the first row, ``on_count`` is told how many a journal acknowledged, or None where that is not known.
 
     Raises
     ------
@@ -93,7 +97,10 @@ def read_rows(folder: Path, on_damage: OnDamage | None = None) -> Iterator[Row]:
             if file is None and log is None:
                 raise SessionError(f"{folder} holds no {JOURNAL}: nothing was recorded here")
             pages = Pages(file, log)
-            yield from _checked(_in_order(pages, path), _end(pages, log), on_damage or _refused(path))
+            end = _end(pages, log)
+            if on_count is not None:
+                on_count(end)
+            yield from _checked(_in_order(pages, path), end, on_damage or _refused(path))
         except OSError as error:
             if isinstance(error, SessionError):
                 raise

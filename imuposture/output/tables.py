@@ -246,8 +246,8 @@ def _bitmap(present: NDArray[np.bool_] | None) -> pa.Buffer | None:
 def _sensors(pair: PairBlock) -> tuple[ImuBlock, ImuBlock]:
     upper, lower, t = pair.upper, pair.lower, pair.time_s
     return (
-        ImuBlock("upper", t, upper.acc, upper.gyr, upper.mag, upper.flags),
-        ImuBlock("lower", t, lower.acc, lower.gyr, lower.mag, lower.flags),
+        ImuBlock("upper", t, upper.acc, upper.gyr, upper.mag, upper.flags, upper.quat),
+        ImuBlock("lower", t, lower.acc, lower.gyr, lower.mag, lower.flags, lower.quat),
     )
 
 

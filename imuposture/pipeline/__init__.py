@@ -7,7 +7,7 @@ a row, `commands` what may be asked for on the way, `rows` what comes out, `find
 from imuposture.pipeline.config import Config
 from imuposture.pipeline.findings import Findings
 from imuposture.pipeline.live import LivePipeline, LiveSensor
-from imuposture.pipeline.rows import Rows, join_pairs, join_rows, pieces
+from imuposture.pipeline.rows import Rows, join_blocks, join_pairs, join_rows, pieces
 from imuposture.pipeline.smoothed import SmoothedPipeline
 from imuposture.pipeline.walk import Pipeline
 
@@ -19,6 +19,7 @@ __all__ = [
     "Pipeline",
     "Rows",
     "SmoothedPipeline",
+    "join_blocks",
     "join_pairs",
     "join_rows",
     "pieces",

@@ -105,4 +105,11 @@ def _blanked(rows: SensorRows, hidden: NDArray[np.bool_]) -> SensorRows:
         return np.where(hidden[:, None], np.nan, values)
 
     flags = np.where(hidden, np.uint8(Quality.GAP.value), rows.flags)
-    return SensorRows(blank(rows.acc), blank(rows.gyr), None if rows.mag is None else blank(rows.mag), flags)
+    mag, quat = rows.mag, rows.quat
+    return SensorRows(
+        blank(rows.acc),
+        blank(rows.gyr),
+        None if mag is None else blank(mag),
+        flags,
+        None if quat is None else blank(quat),
+    )

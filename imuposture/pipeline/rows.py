@@ -6,10 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from imuposture._blocks import MetricBlock, PairBlock, PostureBlock, SensorRows
+from imuposture._blocks import FloatArray, MetricBlock, PairBlock, PostureBlock, SensorRows
 from imuposture._errors import SignalError
 
-__all__ = ["PIECE", "Rows", "cut_pair", "join_metrics", "join_pairs", "join_postures", "join_rows", "no_rows", "pieces"]
+__all__ = [
+    "PIECE",
+    "Rows",
+    "cut_pair",
+    "join_blocks",
+    "join_metrics",
+    "join_pairs",
+    "join_postures",
+    "join_rows",
+    "no_rows",
+    "pieces",
+]
 
 PIECE = 16384  # rows walked at a time: what the stages pass on stays in the cache
 _COLUMNS = tuple(member.name for member in fields(PostureBlock))
@@ -41,7 +52,14 @@ def cut_pair(pair: PairBlock, part: slice) -> PairBlock:
 
 
 def _part(rows: SensorRows, part: slice) -> SensorRows:
-    return SensorRows(rows.acc[part], rows.gyr[part], None if rows.mag is None else rows.mag[part], rows.flags[part])
+    mag, quat = rows.mag, rows.quat
+    return SensorRows(
+        rows.acc[part],
+        rows.gyr[part],
+        None if mag is None else mag[part],
+        rows.flags[part],
+        None if quat is None else quat[part],
+    )
 
 
 def join_pairs(pairs: Sequence[PairBlock]) -> PairBlock:
@@ -64,7 +82,14 @@ def join_pairs(pairs: Sequence[PairBlock]) -> PairBlock:
 def _stacked(rows: Sequence[SensorRows]) -> SensorRows:
     acc, gyr, flags = (np.concatenate([getattr(one, name) for one in rows]) for name in ("acc", "gyr", "flags"))
     fields_of = [one.mag for one in rows if one.mag is not None]
-    return SensorRows(acc, gyr, np.concatenate(fields_of) if len(fields_of) == len(rows) else None, flags)
+    return SensorRows(acc, gyr, np.concatenate(fields_of) if len(fields_of) == len(rows) else None, flags, _quats(rows))
+
+
+def _quats(rows: Sequence[SensorRows]) -> FloatArray | None:
+    """Return what the sensor reckoned; before it first did, NaN."""
+    if all(one.quat is None for one in rows):
+        return None
+    return np.concatenate([np.full((len(one.flags), 4), np.nan) if one.quat is None else one.quat for one in rows])
 
 
 def join_metrics(first: MetricBlock, second: MetricBlock) -> MetricBlock:
@@ -82,8 +107,18 @@ def join_postures(blocks: Sequence[PostureBlock]) -> PostureBlock:
 
 def join_rows(first: Rows, second: Rows) -> Rows:
     """Return the rows of both, one after the other."""
-    metrics = join_metrics(first.metrics, second.metrics)
-    filled = [rows for rows in (first, second) if len(rows.posture)] or [first]
+    return join_blocks((first, second))
+
+
+def join_blocks(blocks: Sequence[Rows]) -> Rows:
+    """Return the rows of one or more blocks as one."""
+    filled = [rows for rows in blocks if len(rows.posture)] or list(blocks[:1])
+    found = [rows.metrics for rows in blocks]
+    metrics = MetricBlock(
+        tuple(event for one in found for event in one.events),
+        tuple(figure for one in found for figure in one.windows),
+        tuple(figure for one in found for figure in one.summary),
+    )
     return Rows(
         join_pairs([rows.samples for rows in filled]), join_postures([rows.posture for rows in filled]), metrics
     )

@@ -165,8 +165,6 @@ def _signals(recorder: Recorder) -> "Iterator[None]":
     before: dict[int, Any] = {}
 
     def handler(number: int, _frame: FrameType | None) -> None:
-        if recorder.closing:  # the radio is silent by now, and nothing is lost that `recover` does not bring back
-            raise KeyboardInterrupt
         loop.call_soon_threadsafe(recorder.stop, SIGNALS[signal.Signals(number).name])
 
     if threading.current_thread() is threading.main_thread():

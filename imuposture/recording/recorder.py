@@ -8,42 +8,30 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from imuposture._blocks import Entry, Role
 from imuposture._errors import ImuPostureError, SessionError
 from imuposture.acquisition.ble import Clock, EntryQueue
 from imuposture.calibration import Calibration
 from imuposture.output import Journal, Result, close_session
-from imuposture.output.closing import Walk
 from imuposture.pipeline import Config, LivePipeline, LiveSensor, Rows
 from imuposture.pipeline.commands import Command, entry_of
+from imuposture.recording.keeping import CloseSession, EntrySink, Keeper, aside
 from imuposture.recording.outcome import Ending, Outcome, SensorTally
 from imuposture.recording.sources import Source
 
-__all__ = ["EntrySink", "Recorder"]
+__all__ = ["Recorder"]
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 30.0  # after the first samples of one sensor, the time that was asked for runs, with or without the other
 MISUNDERSTOOD = 0.05  # share of payloads; more is told
 AT_ONCE_S = 0.001  # of work before the radio's callbacks get their turn
-
-
-class EntrySink(Protocol):
-    """Where entries are kept: the journal."""
-
-    def append(self, entry: Entry) -> None:
-        """Take an entry; never waits long."""
-        ...
-
-    def close(self) -> int:
-        """Bring the last entries to the disk."""
-        ...
 
 
 class Recorder:
@@ -62,7 +50,8 @@ class Recorder:
     journal : callable
         Given folder and manifest, opens the journal.
     close : callable
-        Given folder, a fresh walk and what was found, makes a session of the journal.
+        Given folder, a fresh walk, what was found, the rows so far (a `Spool`) and what to call on the way, makes a
+        session of the journal.
     takers : sequence of callable
         Called with every block of rows, in the loop: they must be quick (`imuposture.recording.feed`).
     told : callable, optional
@@ -87,7 +76,7 @@ class Recorder:
         seconds: float | None = None,
         folder: Path | None = None,
         journal: Callable[[Path, Mapping[str, Any]], EntrySink] = Journal,
-        close: Callable[[Path, Walk, Mapping[str, Any]], Result] = close_session,
+        close: CloseSession = close_session,
         takers: Sequence[Callable[[Rows], None]] = (),
         told: Callable[[Entry], None] | None = None,
         clock: Clock | None = None,
@@ -100,7 +89,7 @@ class Recorder:
         self.closing = False
         self._clock = clock or Clock()
         self._queue = EntryQueue()
-        self._journal: EntrySink | None = None
+        self._keeper: Keeper | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Future[Ending] | None = None
         self._stopped_early: Ending | None = None
@@ -147,9 +136,9 @@ class Recorder:
             return Outcome(self._stop.result())
         finally:
             await self._let_go()
-            if self._journal is not None:
+            if self._keeper is not None:
                 with suppress(ImuPostureError):  # of a second closing, which does nothing, or of what was told already
-                    self._journal.close()
+                    self._keeper.close()
 
     def stop(self, ending: Ending = "asked", *, polite: bool = True) -> None:
         """End the recording; a second time, or not politely: without waiting for the sensors.
@@ -159,6 +148,8 @@ class Recorder:
         if self._stop is None:  # before it began
             self._stopped_early = self._stopped_early or ending
             return
+        if self.closing and self._keeper is not None:  # nothing is lost that `recover` does not bring back
+            self._keeper.give_up()
         self._polite = self._polite and polite and not self._stop.done()
         if not self._stop.done():
             self._stop.set_result(ending)
@@ -198,7 +189,7 @@ class Recorder:
         self._fresh = lambda: LivePipeline(sensors, self._config, self._calibration)
         self.walk = self._fresh()
         if self._folder is not None:
-            self._journal = self._open_journal(self._folder, self._manifest())
+            self._keeper = Keeper(self._folder, self._manifest(), self._open_journal, self._close_session)
 
     def _manifest(self) -> dict[str, Any]:
         """Return what is known before the first entry; enough to walk the journal again."""
@@ -233,7 +224,7 @@ class Recorder:
         self._queue.close()
         with suppress(Exception):  # told above, or it ends well
             await pump
-        return self._closed(ending, tallies)
+        return await self._closed(ending, tallies)
 
     async def _let_go(self) -> None:
         """Let go of the sensors, politely while nobody is in a hurry."""
@@ -257,24 +248,27 @@ class Recorder:
 
     def _take(self, entry: Entry) -> None:
         """Journal first: what rows were made of is kept, whatever happens to the rows."""
-        if self._journal is not None:
-            self._journal.append(entry)
+        if self._keeper is not None:
+            self._keeper.append(entry)
         self._count(entry)
         if entry.kind in ("link", "command"):
             self._tell(entry)
         if self.walk is not None and not self._broken:
-            self._walked(lambda walk: walk.push(entry))
+            with self._going_on():
+                self._give(self.walk.push(entry))
 
-    def _walked(self, step: Callable[[LivePipeline], Rows]) -> None:
-        """Walk, and go on recording even if a mistake of ours ends the walk: what comes is kept."""
-        assert self.walk is not None
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Go on recording even if a mistake of ours ends the walk: what comes is kept."""
         try:
-            self._give(step(self.walk))
+            yield
         except Exception as error:
             log.exception("the walk broke off")
             self._broken = True
             words = f"{type(error).__name__}: {error}"
             self._notes.append(f"the live rows broke off ({words}): a mistake of imuposture; all that came is kept")
+            if self._keeper is not None:
+                self._keeper.without_rows()
 
     def _tell(self, entry: Entry) -> None:
         told = json.loads(entry.payload) if entry.kind == "link" else {}
@@ -291,6 +285,8 @@ class Recorder:
         if not len(rows.posture) and not (found.events or found.windows or found.summary):
             return
         self._rows += len(rows.posture)
+        if self._keeper is not None:
+            self._keeper.write(rows)
         for take in tuple(self._takers):
             try:
                 take(rows)
@@ -320,18 +316,19 @@ class Recorder:
         if self._stop is not None and not self._stop.done():
             self._stop.set_result("time is up")
 
-    def _closed(self, ending: Ending, tallies: Mapping[Role, SensorTally]) -> Outcome:
+    async def _closed(self, ending: Ending, tallies: Mapping[Role, SensorTally]) -> Outcome:
         """Close walk and journal, and say what is there now."""
         if self.walk is not None and not self._broken:
-            self._walked(LivePipeline.finish)
+            with self._going_on():
+                self._give(await aside(self.walk.finish))
             self._notes += [*self.walk.faults, *self._misunderstood()]
-        result = self._session(ending)
+        result = await self._session(ending)
         began = self._last_ns if self._began_ns is None else self._began_ns
         return Outcome(
             ending,
             folder=self._folder,
             result=result,
-            recoverable=self._journal is not None and result is None,
+            recoverable=self._keeper is not None and result is None,
             seconds=(self._last_ns - began) * 1e-9,
             sensors=self._tallied(tallies),
             rows=self._rows,
@@ -350,15 +347,16 @@ class Recorder:
             if link["rejected"] > MISUNDERSTOOD * link["payloads"]
         ]
 
-    def _session(self, ending: Ending) -> Result | None:
+    async def _session(self, ending: Ending) -> Result | None:
         """Make a session of the journal; if that fails, or takes somebody too long, it can be recovered."""
-        if self._journal is None or self._folder is None or self._fresh is None:
+        keeper, fresh = self._keeper, self._fresh
+        if keeper is None or fresh is None or self.walk is None:
             return None
+        findings = None if self._broken else self.walk.findings()
+        found = {"recording": {"ending": ending, "overflowed": self._queue.lost}}
         self.closing = True
         try:
-            self._journal.close()
-            found = {"recording": {"ending": ending, "overflowed": self._queue.lost}}
-            return self._close_session(self._folder, self._fresh(), found)
+            return await aside(lambda: keeper.session(fresh(), found, findings), keeper.give_up)
         except Exception as error:
             self._notes.append(str(error) if isinstance(error, ImuPostureError) else f"closing failed: {error!r}")
         except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """What was recorded, walked again: to close a session, to mend one, or to see its rows once more."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from imuposture import output
@@ -22,15 +23,22 @@ def close_session(folder: str | os.PathLike[str]) -> Result:
     return output.close_session(path, walk_of(manifest.load(path)))
 
 
-def recover(folder: str | os.PathLike[str]) -> Recovery:
+def recover(folder: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Recovery:
     """Finish a session whose recorder died; nothing that reached the disk is lost.
+
+    Parameters
+    ----------
+    folder : path-like
+        The session folder.
+    progress : callable, optional
+        Given the share that is done.
 
     Raises
     ------
     SessionError
         If somebody records into it, it is no session, or it cannot be written.
     """
-    return output.recover(folder, walk_of)
+    return output.recover(folder, walk_of, progress)
 
 
 def replay(folder: str | os.PathLike[str]) -> Result:
