@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imuposture.recording import Outcome, Recorder
     from imuposture.recording.sources import Source
 
-__all__ = ["record", "recover"]
+__all__ = ["record", "recover", "tell"]
 
 _TOLD = {
     "up": "connected",
@@ -102,7 +102,7 @@ def _record(
         calibration=borrowed,
         source=source,
         readers=[_print_rows] if jsonl else [],
-        told=_tell,
+        told=tell,
         began=_guided(source) if guide else None,
     )
 
@@ -144,14 +144,15 @@ async def _guide(recorder: "Recorder", source: "Source") -> None:
     await prompt(recorder, cues, lambda text: click.echo(text, err=True), begin_s=begin_s)
 
 
-def _tell(entry: "Entry") -> None:
-    """Say what became of a link, where people want to know."""
+def tell(entry: "Entry", say: Callable[[str], None] | None = None) -> None:
+    """Say what became of a link, where people want to know; on standard error, unless told where."""
     if entry.kind != "link":
         return
     told = json.loads(entry.payload)
     if (event := told.get("event")) in _TOLD:
         reason = f" ({safe(told['reason'])})" if told.get("reason") else ""
-        click.echo(f"{entry.role or 'both'}: {_TOLD[event]}{reason}", err=True)
+        text = f"{entry.role or 'both'}: {_TOLD[event]}{reason}"
+        click.echo(text, err=True) if say is None else say(text)
 
 
 def _print_rows(rows: "Rows") -> None:

@@ -14,7 +14,7 @@ from imuposture._errors import AcquisitionError, ImuPostureError
 if TYPE_CHECKING:
     from imuposture.acquisition.ble import Found
 
-__all__ = ["pair", "scan", "selftest"]
+__all__ = ["line_of", "pair", "scan", "selftest"]
 
 
 @click.command()
@@ -37,7 +37,7 @@ def scan(*, seconds: float, everything: bool, virtual: str | None, as_json: bool
         click.echo(json.dumps([_as_data(one) for one in shown], indent=2))
     else:
         for one in shown:
-            click.echo(_line(one))
+            click.echo(line_of(one))
     if not shown:
         click.echo(f"no sensor in range that a driver takes, of {len(found)} devices; is it charged and on?", err=True)
     return 0 if shown else NO_SENSOR
@@ -66,7 +66,8 @@ def _as_data(found: "Found") -> dict[str, Any]:
     }
 
 
-def _line(found: "Found") -> str:
+def line_of(found: "Found") -> str:
+    """Put a sensor on a line, as it may be shown."""
     from imuposture.acquisition.ble import shown_name
 
     driver = found.driver
