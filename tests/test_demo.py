@@ -93,7 +93,7 @@ def test_the_command_says_how_it_went(monkeypatch, shown, tmp_path):
 def test_no_session_is_a_failure(monkeypatch):
     result = run(monkeypatch, Demonstration(Outcome("disk"), ()))
     assert result.return_value == 1
-    assert "no session" in result.stderr
+    assert "no whole session" in result.stderr
 
 
 def test_what_it_needs_is_named(monkeypatch):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
-@click.command()
+@click.command(short_help="Record two virtual sensors, and compare with the truth.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="The session folder; else a new one in out/."
 )
@@ -42,7 +42,7 @@ def demo(out: Path | None) -> int:
         return NO_SENSOR if isinstance(error, AcquisitionError) else FAILED
     for line in shown.outcome.message().splitlines():
         click.echo(safe(line, 2000), err=True)
-    for line in _table(shown.figures):
+    for line in _table(shown.figures) if shown.figures else ():
         click.echo(line, err=True)
     click.echo(_verdict(shown), err=True)
     if shown.outcome.result is not None:
@@ -98,7 +98,7 @@ def _verdict(shown: "Demonstration") -> str:
     """Say whether it is well, and what is off."""
     off = [figure.name for figure in shown.figures if not figure.good]
     if not shown.figures:
-        return "There is no session to hold against the truth."
+        return "There is no whole session to hold against the truth."
     if off:
         return f"Off: {'; '.join(off)}."
     return "All figures are within their limits." if shown.passed else "The recording did not end well; see above."

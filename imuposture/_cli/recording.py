@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from imuposture._errors import AcquisitionError, ConfigError, ImuPostureError
 if TYPE_CHECKING:
     from imuposture._blocks import Entry
     from imuposture.calibration import Calibration
-    from imuposture.pipeline import Rows
+    from imuposture.pipeline import Config, Rows
     from imuposture.protocols import Cue
     from imuposture.recording import Outcome, Recorder
     from imuposture.recording.sources import Source
@@ -82,29 +83,39 @@ def _record(
     config: Path | None,
     jsonl: bool,
 ) -> "Outcome":
-    from imuposture.pipeline import Config
     from imuposture.recording import Wishes, source_of
     from imuposture.recording import record as run
 
     if out is None and not jsonl:
         raise ConfigError("nothing would be kept: give --out FOLDER, or --jsonl to print the rows")
-    settings = Config() if config is None else Config.from_toml(config)
-    settings = dataclasses.replace(settings, magnetometer=magnetometer or settings.magnetometer)
-    if placement is not None:
-        settings = dataclasses.replace(settings, placement=placement)
+    settings = _settings(config, placement, magnetometer=magnetometer)
     source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer))
     borrowed = None if calibration is None else _borrowed(calibration)
-    guide = calibrate and borrowed is None
+    printer = _Printer(alone=out is None)
+    beginnings = [printer.begin] + ([_guided(source)] if calibrate and borrowed is None else [])
+
+    def began(recorder: "Recorder") -> None:
+        for begin in beginnings:
+            begin(recorder)
+
     return run(
         out=out,
         seconds=seconds,
         config=settings,
         calibration=borrowed,
         source=source,
-        readers=[_print_rows] if jsonl else [],
+        readers=[printer.put] if jsonl else [],
         told=tell,
-        began=_guided(source) if guide else None,
+        began=began,
     )
+
+
+def _settings(path: Path | None, placement: str | None, *, magnetometer: bool) -> "Config":
+    from imuposture.pipeline import Config
+
+    config = Config() if path is None else Config.from_toml(path)
+    config = dataclasses.replace(config, magnetometer=magnetometer or config.magnetometer)
+    return config if placement is None else dataclasses.replace(config, placement=placement)
 
 
 def _borrowed(path: Path) -> "Calibration":
@@ -155,16 +166,40 @@ def tell(entry: "Entry", say: Callable[[str], None] | None = None) -> None:
         click.echo(text, err=True) if say is None else say(text)
 
 
-def _print_rows(rows: "Rows") -> None:
-    """Print rows and events as lines of JSON; what is not known is null."""
-    from imuposture.output.lines import lines_of
+class _Printer:
+    """Prints rows and events as lines of JSON; what is not known is null.
 
-    for line in lines_of(rows.posture, rows.metrics):
-        click.echo(line)
-    sys.stdout.flush()
+    Once nobody reads them, a recording that is kept goes on, and one that is not kept has nothing left to do.
+    """
+
+    def __init__(self, *, alone: bool) -> None:
+        self._alone, self._read = alone, True
+        self._stop: Callable[[], object] = lambda: None
+
+    def begin(self, recorder: "Recorder") -> None:
+        """Take note of what is to be ended; called in its loop."""
+        loop = asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(recorder.stop)
+
+    def put(self, rows: "Rows") -> None:
+        """Print them; called in a thread of the reader's own."""
+        from imuposture.output.lines import lines_of
+
+        if not self._read:
+            return
+        try:
+            for line in lines_of(rows.posture, rows.metrics):
+                click.echo(line)
+        except BrokenPipeError:
+            self._read = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+            if self._alone:
+                self._stop()
+            else:
+                click.echo("nobody reads the rows any more; the recording goes on", err=True)
 
 
-@click.command()
+@click.command(short_help="Finish a session whose recorder died.")
 @click.argument("session", type=click.Path(path_type=Path, file_okay=False))
 def recover(session: Path) -> int:
     """Finish a session whose recorder died; nothing that reached the disk is lost."""

@@ -79,7 +79,7 @@ def line_of(found: "Found") -> str:
     )
 
 
-@click.command()
+@click.command(short_help="Remember which sensor is worn where.")
 @click.option("--upper", metavar="NAME|ADDRESS", help="The sensor worn on the upper back.")
 @click.option("--lower", metavar="NAME|ADDRESS", help="The sensor worn on the lower back.")
 @click.option("--seconds", type=click.FloatRange(0.1, 300.0), default=5.0, show_default=True, help="Time to listen.")
@@ -119,7 +119,7 @@ async def _find(given: dict[Any, str], seconds: float) -> "dict[Any, Found]":
     return found
 
 
-@click.command()
+@click.command(short_help="Look at one sensor: is it sane?")
 @click.argument("uri")
 @click.option("--seconds", type=click.FloatRange(1.0, 3600.0), default=30.0, show_default=True, help="Time to look.")
 @click.option("--capture", type=click.Path(path_type=Path, dir_okay=False), help="Keep what it sent in this new file.")
@@ -136,7 +136,7 @@ def selftest(*, uri: str, seconds: float, capture: Path | None) -> int:
     except ImuPostureError as error:
         return _no_sensor(error)
     for check in outcome.checks:
-        click.echo(safe(str(check)))
+        click.echo(safe(f"{check.verdict:8}  {check.name}: {check.words}", 1000))
     if outcome.capture is not None:
         click.echo(f"what it sent: {safe(outcome.capture)}", err=True)
     return 0 if outcome.passed else FAILED

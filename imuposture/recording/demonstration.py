@@ -6,7 +6,7 @@ The radio traffic is real, the radio is not; what records is what records real s
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,7 @@ from imuposture.acquisition.virtual.counting import Fate
 from imuposture.acquisition.virtual.faults import Faults, Incident
 from imuposture.output import Result, read_entries
 from imuposture.protocols import cues_of
-from imuposture.recording.live import record_async
+from imuposture.recording.live import ended_by_signals, record_async
 from imuposture.recording.outcome import Outcome
 from imuposture.recording.prompting import LOOK_S, prompt
 from imuposture.recording.radio_source import RadioSource
@@ -83,7 +83,7 @@ class Demonstration:
     outcome : Outcome
         Of the recording.
     figures : tuple of Figure
-        None, if there is no session.
+        None, if there is no whole session.
     """
 
     outcome: Outcome
@@ -154,15 +154,19 @@ async def demonstrate(
         tasks: list[asyncio.Task[None]] = []
 
         def began(recorder: Recorder) -> None:
+            handling.enter_context(ended_by_signals(recorder))
             tasks.append(asyncio.get_running_loop().create_task(_play(world, recorder, say)))
 
         seconds = READY_S + world.simulation.duration_s + LOOK_S
         source = RadioSource(Worn(world), Wishes(), clock)
-        try:
-            outcome = await record_async(out=out, seconds=seconds, told=told, clock=clock, source=source, began=began)
-        finally:
-            await _over(tasks)
-        if outcome.result is None:
+        with ExitStack() as handling:
+            try:
+                outcome = await record_async(
+                    out=out, seconds=seconds, told=told, clock=clock, source=source, began=began
+                )
+            finally:
+                await _over(tasks)
+        if outcome.result is None or outcome.ending != "time is up":
             return Demonstration(outcome, ())
         return Demonstration(outcome, tuple(figures_of(world, outcome, outcome.result)))
 

@@ -25,6 +25,16 @@ def close_session(folder: str | os.PathLike[str]) -> Result:
 def recover(folder: str | os.PathLike[str]) -> Recovery:
     """Finish a session whose recorder died; nothing that reached the disk is lost.
 
+    Parameters
+    ----------
+    folder : path-like
+        The session folder, with its journal.
+
+    Returns
+    -------
+    Recovery
+        Its ``result`` is the session; as a text it says what was found.
+
     Raises
     ------
     SessionError
@@ -35,6 +45,16 @@ def recover(folder: str | os.PathLike[str]) -> Recovery:
 
 def replay(folder: str | os.PathLike[str]) -> Result:
     """Walk a closed session's notifications again, in memory: the rows are those it gave live, bit for bit.
+
+    Parameters
+    ----------
+    folder : path-like
+        A session that was recorded.
+
+    Returns
+    -------
+    Result
+        With all tables, but no folder.
 
     Raises
     ------
