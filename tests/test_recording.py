@@ -364,6 +364,25 @@ def test_a_stream_that_is_left_at_once_ends(threaded):
     assert live.outcome.rows == 0
 
 
+def test_stopping_a_stream_that_is_over_does_nothing():
+    class Ending:  # a source without a radio, over at once
+        sensors: dict[str, Any] = {}
+
+        async def open(self, queue: EntryQueue) -> None:
+            raise AcquisitionError("no sensor")
+
+        async def close(self, *, polite: bool = True) -> None: ...
+
+    async def work() -> None:
+        live = Live(source=Ending())
+        with pytest.raises(AcquisitionError, match="no sensor"):
+            async for _ in live:
+                pass
+        live.stop()  # the radio's loop is closed by now
+
+    asyncio.run(work())
+
+
 def test_stream_raises_what_went_wrong():
     async def work() -> None:
         air = FakeAir()

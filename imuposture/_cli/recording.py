@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imuposture._cli.telling import FAILED, NO_SENSOR, put_path, safe, summed_up
+from imuposture._cli.telling import FAILED, INTERRUPTED, NO_SENSOR, put_path, safe, summed_up
 from imuposture._errors import AcquisitionError, ConfigError, ImuPostureError
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def record(**options: Any) -> int:
     """
     try:
         outcome = _record(**options)
+    except KeyboardInterrupt:  # a second Ctrl-C, while the session was made
+        return _left(options["out"])
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     except ImuPostureError as error:
@@ -67,6 +69,13 @@ def record(**options: Any) -> int:
         if not options["jsonl"]:
             put_path(str(outcome.folder))
     return outcome.exit_code
+
+
+def _left(out: Path | None) -> int:
+    """Say what a recording that was interrupted twice left behind."""
+    waits = out is not None and any(out.glob("journal*"))
+    click.echo(f"Interrupted; nothing is lost: imuposture recover {safe(out)}" if waits else "Interrupted.", err=True)
+    return INTERRUPTED
 
 
 def _record(

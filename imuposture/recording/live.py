@@ -225,7 +225,8 @@ class Live:
     def stop(self) -> None:
         """End the recording; the rows that are left still come. From any thread."""
         if self._recorder is not None and self._loops is not None:
-            self._loops[1].call_soon_threadsafe(self._recorder.stop)
+            with suppress(RuntimeError):  # it is over, and the radio's loop closed
+                self._loops[1].call_soon_threadsafe(self._recorder.stop)
 
     async def __aiter__(self) -> AsyncIterator[Rows]:
         run = self._in_thread() if self._threaded else self._work()
