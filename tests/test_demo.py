@@ -15,6 +15,7 @@ from imuposture import AcquisitionError
 from imuposture.__main__ import cli
 from imuposture._cli import demonstrating
 from imuposture.acquisition.ble.clock import simulated
+from imuposture.acquisition.virtual.counting import Fate, Ledger
 from imuposture.output import Result
 from imuposture.recording import Outcome, demonstration
 from imuposture.recording.demonstration import ANGLES, Demonstration, Figure
@@ -60,6 +61,18 @@ def test_it_scans_calibrates_and_loses_a_link(shown):
     assert len([gap for gap in gaps if gap["end_s"] - gap["start_s"] > 2.0]) == 1
     assert result.manifest["calibration"]["usable"]
     assert 50.0 < demo.outcome.seconds < 70.0
+
+
+def test_the_books_count_what_was_not_taken_too():
+    """Ten samples at 10 Hz, two never sent, three unheard; then half a second of nothing, and five more."""
+    ledger = Ledger()
+    ledger.begin(3.0)
+    for first, stop, fate in [(0, 4, Fate.DELIVERED), (4, 6, Fate.SKIPPED), (6, 7, Fate.DELIVERED)]:
+        ledger.settle(ledger.take(stop - first), stop, fate)
+    ledger.take(3, Fate.UNHEARD)
+    ledger.begin(4.5)
+    ledger.settle(ledger.take(5), 15, Fate.DELIVERED)
+    assert demonstration.booked(ledger, 10.0) == (10, 2 + 3 + 5)
 
 
 @pytest.mark.parametrize(("found", "good"), [(2.9, True), (3.1, False), (-3.1, False), (float("nan"), False)])

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -366,7 +366,7 @@ def test_a_stream_that_is_left_at_once_ends(threaded):
 
 def test_stopping_a_stream_that_is_over_does_nothing():
     class Ending:  # a source without a radio, over at once
-        sensors: dict[str, Any] = {}
+        sensors: ClassVar[dict[str, Any]] = {}
 
         async def open(self, queue: EntryQueue) -> None:
             raise AcquisitionError("no sensor")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from imuposture._blocks import ROLES, Entry, FloatArray, Quality, Role
 from imuposture.acquisition.ble import Address, Clock, Found, Transport, scan
 from imuposture.acquisition.simulation.actions import Action, bend, during, side_bend, stand, twist
 from imuposture.acquisition.virtual import SensorSetup, VirtualWorld
-from imuposture.acquisition.virtual.counting import Fate
+from imuposture.acquisition.virtual.counting import Fate, Ledger
 from imuposture.acquisition.virtual.faults import Faults, Incident
 from imuposture.output import Result, read_entries
 from imuposture.protocols import cues_of
@@ -28,7 +29,7 @@ from imuposture.recording.radio_source import RadioSource
 from imuposture.recording.recorder import Recorder
 from imuposture.recording.wishes import Wishes
 
-__all__ = ["ANGLES", "Demonstration", "Figure", "demonstrate", "figures_of"]
+__all__ = ["ANGLES", "Demonstration", "Figure", "booked", "demonstrate", "figures_of"]
 
 SCAN_S = 2.0
 READY_S = 0.5  # between the first samples and the wearer's first movement
@@ -254,16 +255,23 @@ def _counts(world: VirtualWorld, result: Result) -> Iterator[Figure]:
     counts: dict[str, Any] = result.manifest["alignment"]["sensors"]
     for role in ROLES:
         ledger = world.sensors[role].ledger
-        kept, lost = _booked(ledger.fates())
+        kept, lost = booked(ledger, result.manifest["alignment"]["rate_hz"])
         yield Figure(f"{role}: samples kept", counts[role]["kept"], kept, 0.0)
         # A stream that was started anew is out of step with the one before: a gap is no whole number of periods
         yield Figure(f"{role}: samples lost", counts[role]["lost"], lost, len(ledger.streams) - 1)
 
 
-def _booked(fates: bytes) -> tuple[int, int]:
-    """Return how many samples arrived and how many did not, from the first to the last that did."""
-    arrived = np.flatnonzero(np.frombuffer(fates, np.uint8) == Fate.DELIVERED)
-    return len(arrived), int(arrived[-1] - arrived[0]) + 1 - len(arrived)
+def booked(ledger: Ledger, rate_hz: float) -> tuple[int, int]:
+    """Return how many samples arrived, and how many did not, from the first to the last that did.
+
+    Periods in which a sensor took none, as it was stopped and started anew, are lost as well.
+    """
+    arrived = np.flatnonzero(np.frombuffer(ledger.fates(), np.uint8) == Fate.DELIVERED)
+    lost = int(arrived[-1] - arrived[0]) + 1 - len(arrived)
+    for (first, begun_s), (next_first, next_s) in pairwise(zip(ledger.streams, ledger.begun_s, strict=True)):
+        if arrived[0] < next_first <= arrived[-1]:
+            lost += round((next_s - begun_s) * rate_hz) - (next_first - first)
+    return len(arrived), lost
 
 
 def _repetitions(world: VirtualWorld, result: Result) -> Iterator[Figure]:
