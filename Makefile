@@ -8,10 +8,11 @@ RECORDINGS := recordings/demo.csv recordings/rom.csv recordings/one_sided.parque
 COMPILED := $(patsubst ext/%.pyx,imuposture._ext.%,$(wildcard ext/*.pyx))
 SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 
-.PHONY: help demo test check layering docs picture bench instructions sanitize soak recordings clean
+.PHONY: help demo process test check layering docs picture bench instructions sanitize soak recordings clean
 
 help:
-	@echo "make demo        process recordings/ into $(OUT)/ and show what came out"
+	@echo "make demo        record two virtual sensors, beside the truth: a minute, no hardware"
+	@echo "make process     process recordings/ into $(OUT)/ and show what came out"
 	@echo "make test        the whole test suite"
 	@echo "make check       format, lint, types, stubs of the compiled modules, layering"
 	@echo "make docs        links and examples of README and docs"
@@ -24,6 +25,9 @@ help:
 	@echo "make clean       remove everything that was built, .venv included"
 
 demo: .venv/for-demo
+	imuposture demo
+
+process: .venv/for-demo
 	imuposture process $(RECORDINGS) --out $(OUT) --overwrite
 	@echo "The sessions, as Parquet:" && ls -1 $(OUT)/*/*.parquet
 
@@ -82,7 +86,7 @@ clean:
 
 # One installation compiles the core once; a larger one holds the smaller ones.
 .venv/for-demo: $(SOURCES) | .venv/bin/python
-	$(PIP) install --quiet --editable .
+	$(PIP) install --quiet --editable '.[virtual]'
 	touch $@
 
 .venv/for-test: $(SOURCES) | .venv/bin/python
@@ -94,5 +98,5 @@ clean:
 	touch $@ .venv/for-test .venv/for-demo
 
 .venv/for-docs: $(SOURCES) | .venv/bin/python
-	$(PIP) install --quiet --editable '.[docs]'
+	$(PIP) install --quiet --editable '.[virtual,docs]'
 	touch $@ .venv/for-demo

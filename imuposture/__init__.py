@@ -21,11 +21,14 @@ if TYPE_CHECKING:
         SessionError,
         SignalError,
     )
+    from imuposture.acquisition.ble import scan
     from imuposture.acquisition.simulation import Person, SensorModel, Simulation, simulate
     from imuposture.fusion import Parameters, orientation, smoothed_orientation
     from imuposture.output import Result, open_sessions
     from imuposture.pipeline import Config, Pipeline
     from imuposture.processing import process
+    from imuposture.recording import record, stream
+    from imuposture.recording.replaying import recover, replay
 
 _HOME = {
     "AcquisitionError": "_errors",
@@ -47,8 +50,13 @@ _HOME = {
     "open_sessions": "output",
     "orientation": "fusion",
     "process": "processing",
+    "record": "recording",
+    "recover": "recording.replaying",
+    "replay": "recording.replaying",
+    "scan": "acquisition.ble",
     "simulate": "acquisition.simulation",
     "smoothed_orientation": "fusion",
+    "stream": "recording",
 }
 
 __all__ = [
@@ -71,8 +79,13 @@ __all__ = [
     "open_sessions",
     "orientation",
     "process",
+    "record",
+    "recover",
+    "replay",
+    "scan",
     "simulate",
     "smoothed_orientation",
+    "stream",
 ]
 
 

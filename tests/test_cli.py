@@ -270,3 +270,14 @@ def test_interrupted_work_leaves_nothing(tmp_path, number, code):
     assert child.returncode == code, err
     assert b"Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_reads_profiles_of_sensors(cli, tmp_path):
+    profile = ROOT / "imuposture" / "acquisition" / "drivers" / "profiles" / "microbit.toml"
+    code, out, err = cli("check", profile)
+    assert code == 0, err
+    assert "name: microbit" in out
+    (tmp_path / "mine.toml").write_text("[profile]\nnam = 'x'\n")
+    code, _, err = cli("check", "mine.toml")
+    assert code == 1
+    assert "mine.toml: stream: is missing; give it" in err

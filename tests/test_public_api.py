@@ -44,8 +44,13 @@ PUBLIC = [
     "open_sessions",
     "orientation",
     "process",
+    "record",
+    "recover",
+    "replay",
+    "scan",
     "simulate",
     "smoothed_orientation",
+    "stream",
 ]
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -362,6 +362,25 @@ def test_a_stream_that_is_left_at_once_ends(threaded):
     live = asyncio.run(work())
     assert live.outcome is not None
     assert live.outcome.rows == 0
+
+
+def test_stopping_a_stream_that_is_over_does_nothing():
+    class Ending:  # a source without a radio, over at once
+        sensors: ClassVar[dict[str, Any]] = {}
+
+        async def open(self, queue: EntryQueue) -> None:
+            raise AcquisitionError("no sensor")
+
+        async def close(self, *, polite: bool = True) -> None: ...
+
+    async def work() -> None:
+        live = Live(source=Ending())
+        with pytest.raises(AcquisitionError, match="no sensor"):
+            async for _ in live:
+                pass
+        live.stop()  # the radio's loop is closed by now
+
+    asyncio.run(work())
 
 
 def test_stream_raises_what_went_wrong():

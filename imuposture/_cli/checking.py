@@ -1,7 +1,8 @@
-"""`imuposture check`: what is in a file, whether it is sane, and what would be assumed."""
+"""`imuposture check`: what is in a file, whether it is sane, and what would be assumed or done."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,17 +12,16 @@ from imuposture._errors import ImuPostureError
 __all__ = ["check"]
 
 
-@click.command()
+@click.command(short_help="Tell what is in a file, and whether it is sane.")
 @click.argument("recording", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def check(recording: Path, as_json: bool) -> int:
-    """Tell what is in a recording or session, whether it is sane, and what would be assumed."""
-    from imuposture.acquisition.readers import describe, open_recording
+    """Tell what is in a recording, a session or the profile of a sensor, and whether it is sane.
 
+    Of a recording, also what would be assumed; of a profile (TOML), what its driver would do.
+    """
     try:
-        if (recording / "session.json").exists():
-            _verify(recording)
-        found = describe(open_recording(recording))
+        found = _found(recording)
     except (ImuPostureError, OSError) as error:
         report([failure(str(recording), error)], None)
         return FAILED
@@ -31,6 +31,17 @@ def check(recording: Path, as_json: bool) -> int:
         for line in described(found):
             click.echo(line)
     return 0
+
+
+def _found(path: Path) -> dict[str, Any]:
+    from imuposture.acquisition.drivers.declarative import describe_profile, is_profile
+    from imuposture.acquisition.readers import describe, open_recording
+
+    if path.suffix == ".toml" and is_profile(path):
+        return describe_profile(path)
+    if (path / "session.json").exists():
+        _verify(path)
+    return describe(open_recording(path))
 
 
 def _verify(folder: Path) -> None:

@@ -33,7 +33,7 @@ class Job:
         return " and ".join(str(path) for path in (self.recording, self.upper, self.lower) if path is not None)
 
 
-@click.command()
+@click.command(short_help="Turn recordings into session folders.")
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Sessions go to OUT/STEM/."

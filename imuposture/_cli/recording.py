@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imuposture._cli.telling import FAILED, NO_SENSOR, progress_of, put_path, safe, summed_up
+from imuposture._cli.telling import FAILED, INTERRUPTED, NO_SENSOR, progress_of, put_path, safe, summed_up
 from imuposture._errors import AcquisitionError, ConfigError, ImuPostureError
 
 if TYPE_CHECKING:
     from imuposture._blocks import Entry
     from imuposture.calibration import Calibration
-    from imuposture.pipeline import Rows
+    from imuposture.pipeline import Config, Rows
     from imuposture.protocols import Cue
     from imuposture.recording import Outcome, Recorder
     from imuposture.recording.sources import Source
 
-__all__ = ["record", "recover"]
+__all__ = ["record", "recover", "tell"]
 
 _TOLD = {
     "up": "connected",
@@ -53,6 +54,8 @@ def record(**options: Any) -> int:
     """
     try:
         outcome = _record(**options)
+    except KeyboardInterrupt:  # a second Ctrl-C, while the session was made
+        return _left(options["out"])
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     except ImuPostureError as error:
@@ -66,6 +69,13 @@ def record(**options: Any) -> int:
         if not options["jsonl"]:
             put_path(str(outcome.folder))
     return outcome.exit_code
+
+
+def _left(out: Path | None) -> int:
+    """Say what a recording that was interrupted twice left behind."""
+    waits = out is not None and any(out.glob("journal*"))
+    click.echo(f"Interrupted; nothing is lost: imuposture recover {safe(out)}" if waits else "Interrupted.", err=True)
+    return INTERRUPTED
 
 
 def _record(
@@ -82,29 +92,39 @@ def _record(
     config: Path | None,
     jsonl: bool,
 ) -> "Outcome":
-    from imuposture.pipeline import Config
     from imuposture.recording import Wishes, source_of
     from imuposture.recording import record as run
 
     if out is None and not jsonl:
         raise ConfigError("nothing would be kept: give --out FOLDER, or --jsonl to print the rows")
-    settings = Config() if config is None else Config.from_toml(config)
-    settings = dataclasses.replace(settings, magnetometer=magnetometer or settings.magnetometer)
-    if placement is not None:
-        settings = dataclasses.replace(settings, placement=placement)
+    settings = _settings(config, placement, magnetometer=magnetometer)
     source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer))
     borrowed = None if calibration is None else _borrowed(calibration)
-    guide = calibrate and borrowed is None
+    printer = _Printer(alone=out is None)
+    beginnings = [printer.begin] + ([_guided(source)] if calibrate and borrowed is None else [])
+
+    def began(recorder: "Recorder") -> None:
+        for begin in beginnings:
+            begin(recorder)
+
     return run(
         out=out,
         seconds=seconds,
         config=settings,
         calibration=borrowed,
         source=source,
-        readers=[_print_rows] if jsonl else [],
-        told=_tell,
-        began=_guided(source) if guide else None,
+        readers=[printer.put] if jsonl else [],
+        told=tell,
+        began=began,
     )
+
+
+def _settings(path: Path | None, placement: str | None, *, magnetometer: bool) -> "Config":
+    from imuposture.pipeline import Config
+
+    config = Config() if path is None else Config.from_toml(path)
+    config = dataclasses.replace(config, magnetometer=magnetometer or config.magnetometer)
+    return config if placement is None else dataclasses.replace(config, placement=placement)
 
 
 def _borrowed(path: Path) -> "Calibration":
@@ -144,26 +164,51 @@ async def _guide(recorder: "Recorder", source: "Source") -> None:
     await prompt(recorder, cues, lambda text: click.echo(text, err=True), begin_s=begin_s)
 
 
-def _tell(entry: "Entry") -> None:
-    """Say what became of a link, where people want to know."""
+def tell(entry: "Entry", say: Callable[[str], None] | None = None) -> None:
+    """Say what became of a link, where people want to know; on standard error, unless told where."""
     if entry.kind != "link":
         return
     told = json.loads(entry.payload)
     if (event := told.get("event")) in _TOLD:
         reason = f" ({safe(told['reason'])})" if told.get("reason") else ""
-        click.echo(f"{entry.role or 'both'}: {_TOLD[event]}{reason}", err=True)
+        text = f"{entry.role or 'both'}: {_TOLD[event]}{reason}"
+        click.echo(text, err=True) if say is None else say(text)
 
 
-def _print_rows(rows: "Rows") -> None:
-    """Print rows and events as lines of JSON; what is not known is null."""
-    from imuposture.output.lines import lines_of
+class _Printer:
+    """Prints rows and events as lines of JSON; what is not known is null.
 
-    for line in lines_of(rows.posture, rows.metrics):
-        click.echo(line)
-    sys.stdout.flush()
+    Once nobody reads them, a recording that is kept goes on, and one that is not kept has nothing left to do.
+    """
+
+    def __init__(self, *, alone: bool) -> None:
+        self._alone, self._read = alone, True
+        self._stop: Callable[[], object] = lambda: None
+
+    def begin(self, recorder: "Recorder") -> None:
+        """Take note of what is to be ended; called in its loop."""
+        loop = asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(recorder.stop)
+
+    def put(self, rows: "Rows") -> None:
+        """Print them; called in a thread of the reader's own."""
+        from imuposture.output.lines import lines_of
+
+        if not self._read:
+            return
+        try:
+            for line in lines_of(rows.posture, rows.metrics):
+                click.echo(line)
+        except BrokenPipeError:
+            self._read = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+            if self._alone:
+                self._stop()
+            else:
+                click.echo("nobody reads the rows any more; the recording goes on", err=True)
 
 
-@click.command()
+@click.command(short_help="Finish a session whose recorder died.")
 @click.argument("session", type=click.Path(path_type=Path, file_okay=False))
 def recover(session: Path) -> int:
     """Finish a session whose recorder died; nothing that reached the disk is lost."""

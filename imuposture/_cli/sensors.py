@@ -14,7 +14,7 @@ from imuposture._errors import AcquisitionError, ImuPostureError
 if TYPE_CHECKING:
     from imuposture.acquisition.ble import Found
 
-__all__ = ["pair", "scan", "selftest"]
+__all__ = ["line_of", "pair", "scan", "selftest"]
 
 
 @click.command()
@@ -37,7 +37,7 @@ def scan(*, seconds: float, everything: bool, virtual: str | None, as_json: bool
         click.echo(json.dumps([_as_data(one) for one in shown], indent=2))
     else:
         for one in shown:
-            click.echo(_line(one))
+            click.echo(line_of(one))
     if not shown:
         click.echo(f"no sensor in range that a driver takes, of {len(found)} devices; is it charged and on?", err=True)
     return 0 if shown else NO_SENSOR
@@ -66,7 +66,8 @@ def _as_data(found: "Found") -> dict[str, Any]:
     }
 
 
-def _line(found: "Found") -> str:
+def line_of(found: "Found") -> str:
+    """Put a sensor on a line, as it may be shown."""
     from imuposture.acquisition.ble import shown_name
 
     driver = found.driver
@@ -78,7 +79,7 @@ def _line(found: "Found") -> str:
     )
 
 
-@click.command()
+@click.command(short_help="Remember which sensor is worn where.")
 @click.option("--upper", metavar="NAME|ADDRESS", help="The sensor worn on the upper back.")
 @click.option("--lower", metavar="NAME|ADDRESS", help="The sensor worn on the lower back.")
 @click.option("--seconds", type=click.FloatRange(0.1, 300.0), default=5.0, show_default=True, help="Time to listen.")
@@ -118,7 +119,7 @@ async def _find(given: dict[Any, str], seconds: float) -> "dict[Any, Found]":
     return found
 
 
-@click.command()
+@click.command(short_help="Look at one sensor: is it sane?")
 @click.argument("uri")
 @click.option("--seconds", type=click.FloatRange(1.0, 3600.0), default=30.0, show_default=True, help="Time to look.")
 @click.option("--capture", type=click.Path(path_type=Path, dir_okay=False), help="Keep what it sent in this new file.")
@@ -135,7 +136,7 @@ def selftest(*, uri: str, seconds: float, capture: Path | None) -> int:
     except ImuPostureError as error:
         return _no_sensor(error)
     for check in outcome.checks:
-        click.echo(safe(str(check)))
+        click.echo(safe(f"{check.verdict:8}  {check.name}: {check.words}", 1000))
     if outcome.capture is not None:
         click.echo(f"what it sent: {safe(outcome.capture)}", err=True)
     return 0 if outcome.passed else FAILED

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from imuposture.calibration import Calibration
 
-__all__ = ["Live", "record", "record_async", "stream"]
+__all__ = ["Live", "ended_by_signals", "record", "record_async", "stream"]
 
 SIGNALS: dict[str, Ending] = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 Path_ = str | os.PathLike[str]
@@ -77,7 +77,7 @@ def record(
 
     async def work() -> Outcome:
         def begin(recorder: Recorder) -> None:
-            handling.enter_context(_signals(recorder))
+            handling.enter_context(ended_by_signals(recorder))
             if began is not None:
                 began(recorder)
 
@@ -159,7 +159,7 @@ async def record_async(
 
 
 @contextmanager
-def _signals(recorder: Recorder) -> "Iterator[None]":
+def ended_by_signals(recorder: Recorder) -> "Iterator[None]":
     """Let signals end the recording; each a second time, without waiting for the sensors."""
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {}
@@ -223,7 +223,8 @@ class Live:
     def stop(self) -> None:
         """End the recording; the rows that are left still come. From any thread."""
         if self._recorder is not None and self._loops is not None:
-            self._loops[1].call_soon_threadsafe(self._recorder.stop)
+            with suppress(RuntimeError):  # it is over, and the radio's loop closed
+                self._loops[1].call_soon_threadsafe(self._recorder.stop)
 
     async def __aiter__(self) -> AsyncIterator[Rows]:
         run = self._in_thread() if self._threaded else self._work()
@@ -294,5 +295,22 @@ def stream(upper: str | None = None, lower: str | None = None, **settings: Any) 
     -------
     Live
         To be iterated over; a block of rows comes with every packet that completes some.
+
+    Raises
+    ------
+    AcquisitionError
+        While iterating: if no sensor is found, or there is no Bluetooth.
+    ConfigError
+        While iterating: if a URI or a setting makes no sense.
+
+    Examples
+    --------
+    >>> async def watch():
+    ...     live = stream("virtual:demo", "virtual:demo", seconds=10)
+    ...     async for rows in live:
+    ...         for time_s, lean in zip(rows.posture.time_s, rows.posture.trunk_inclination_deg):
+    ...             print(f"{time_s:.2f} s: {lean:.1f} deg")
+    ...     print(live.outcome.message())
+    >>> asyncio.run(watch())  # doctest: +SKIP
     """
     return Live(upper=upper, lower=lower, **settings)

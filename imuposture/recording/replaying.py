@@ -29,9 +29,14 @@ def recover(folder: str | os.PathLike[str], progress: Callable[[float], None] | 
     Parameters
     ----------
     folder : path-like
-        The session folder.
+        The session folder, with its journal.
     progress : callable, optional
         Given the share that is done.
+
+    Returns
+    -------
+    Recovery
+        Its ``result`` is the session; as a text it says what was found.
 
     Raises
     ------
@@ -43,6 +48,16 @@ def recover(folder: str | os.PathLike[str], progress: Callable[[float], None] | 
 
 def replay(folder: str | os.PathLike[str]) -> Result:
     """Walk a closed session's notifications again, in memory: the rows are those it gave live, bit for bit.
+
+    Parameters
+    ----------
+    folder : path-like
+        A session that was recorded.
+
+    Returns
+    -------
+    Result
+        With all tables, but no folder.
 
     Raises
     ------

@@ -70,6 +70,20 @@ async def scan(
 ) -> list[Found]:
     """Listen for a while and return what is in range: sensors with a driver first, then by signal strength.
 
+    Parameters
+    ----------
+    transport : Transport
+        This machine's Bluetooth, or that of a virtual world.
+    seconds : float
+        How long to listen.
+    choose : callable
+        Given what a sensor says of itself, returns the driver that takes it, or None.
+
+    Returns
+    -------
+    list of Found
+        What sensors say of themselves is hostile input; `shown_name` makes it harmless.
+
     Raises
     ------
     AcquisitionError

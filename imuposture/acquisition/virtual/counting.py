@@ -24,6 +24,8 @@ class Ledger:
     ----------
     streams : list of int
         Number of the first sample of each stream: within one, the sensor's clock runs on evenly.
+    begun_s : list of float
+        What the sensor's clock read at each of these.
     notifications : int
         Payloads with samples in them that reached the host, copies included.
     copies : int
@@ -34,15 +36,17 @@ class Ledger:
         self._fates = bytearray()
         self._totals: Counter[Fate] = Counter()
         self.streams: list[int] = []
+        self.begun_s: list[float] = []
         self.notifications = 0
         self.copies = 0
 
     def __len__(self) -> int:
         return len(self._fates)
 
-    def begin(self) -> None:
-        """Begin a stream."""
+    def begin(self, clock_s: float = 0.0) -> None:
+        """Begin a stream, whose first sample is taken when the sensor's clock reads ``clock_s``."""
         self.streams.append(len(self._fates))
+        self.begun_s.append(clock_s)
 
     def take(self, rows: int, fate: Fate = Fate.PENDING) -> int:
         """Enter samples that were just taken; return the number of the first."""

@@ -223,7 +223,7 @@ class VirtualSensor:
             self._stream.packets = None  # what was told may change how samples are packed
         else:
             self._stream = Stream(self.clock_s() + 1.0 / pace[0], *pace, self._since_power)
-            self.ledger.begin()
+            self.ledger.begin(self._stream.first_s)
         self._plan()
 
     def _full_s(self, stream: Stream) -> float:
