@@ -8,7 +8,7 @@ RECORDINGS := recordings/demo.csv recordings/rom.csv recordings/one_sided.parque
 COMPILED := $(patsubst ext/%.pyx,imuposture._ext.%,$(wildcard ext/*.pyx))
 SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 
-.PHONY: help demo test check layering docs picture bench instructions sanitize recordings clean
+.PHONY: help demo test check layering docs picture bench instructions sanitize fullstack recordings clean
 
 help:
 	@echo "make demo        process recordings/ into $(OUT)/ and show what came out"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench       benchmarks: accuracy and speed (minutes)"
 	@echo "make instructions [UPDATE=--update]  count what a sample costs (needs valgrind), or take it as the new budget"
 	@echo "make sanitize    tests of the compiled modules with address and undefined-behaviour sanitizers (minutes)"
+	@echo "make fullstack   record through BlueZ and bleak's own backend, in a virtual machine (minutes; needs root once)"
 	@echo "make recordings  simulate recordings/ anew"
 	@echo "make clean       remove everything that was built, .venv included"
 
@@ -53,6 +54,12 @@ instructions: .venv/for-demo
 
 sanitize: .venv/for-test
 	.ci/sanitize .
+
+fullstack: .venv/for-test build-guest/disk.img
+	IMUPOSTURE_FULLSTACK=1 python -m pytest -q -rs -s tests/test_fullstack.py
+
+build-guest/disk.img: tests/fullstack/mkimage tests/fullstack/initramfs-init | .venv/for-test
+	tests/fullstack/mkimage build-guest python
 
 recordings: .venv/for-demo
 	python benchmarks/make_recordings.py

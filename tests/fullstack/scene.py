@@ -35,18 +35,18 @@ PATIENCE_S = 90.0  # for anything that has to happen
 ROLES: tuple[Role, Role] = ("upper", "lower")
 
 
+class StartNotifyClient(BleakClient):
+    """Notifies by BlueZ's other way, whatever is asked for: the one that doubles (bleak issue 2002)."""
+
+    async def start_notify(self, characteristic: Any, callback: Any, **_: Any) -> None:
+        await super().start_notify(characteristic, callback, bluez={"use_start_notify": True})
+
+
 class StartNotify(Transport):
-    """BlueZ's other way to notify, whatever is asked for: the one that doubles (bleak issue 2002)."""
+    """BlueZ with such clients."""
 
     def client(self, device: Any, lost: Callable[[BleakClient], None], timeout_s: float) -> BleakClient:
-        made = super().client(device, lost, timeout_s)
-        asked = made.start_notify
-
-        def start_notify(characteristic: Any, callback: Any, **_: Any) -> Any:
-            return asked(characteristic, callback, bluez={"use_start_notify": True})
-
-        made.start_notify = start_notify
-        return made
+        return StartNotifyClient(device, lost, timeout=timeout_s, **self.client_kwargs)
 
 
 @dataclass
@@ -95,7 +95,8 @@ class Take:
             playing.append(asyncio.create_task(self._play(recorder)))
 
         outcome = await record_async(
-            *(f"ble:{self.world.address(role)}" for role in ROLES),
+            f"ble:{self.world.address('upper')}",
+            f"ble:{self.world.address('lower')}",
             self.folder,
             config=Config(gap_limit_s=2.5 / RATE_HZ),
             wishes=Wishes(rate_hz=RATE_HZ, find_s=60.0),
@@ -226,9 +227,10 @@ async def play(folder: Path, *, inside: bool) -> dict[str, Any]:
     ):
         figures["scan"] = await seen(world, usual)
         print(figures, flush=True)
-        lost = [("upper", Incident(0.0, "lose_link")), ("lower", Incident(0.0, "drop_link"))]
-        figures["recorded"] = await Take(world, folder / "recorded", usual, [*lost, lost[0]]).record()
-        figures["start_notify"] = await Take(world, folder / "start_notify", doubling, lost[:1]).record()
+        lost: tuple[Role, Incident] = ("upper", Incident(0.0, "lose_link"))
+        hung_up: tuple[Role, Incident] = ("lower", Incident(0.0, "drop_link"))
+        figures["recorded"] = await Take(world, folder / "recorded", usual, [lost, hung_up, lost]).record()
+        figures["start_notify"] = await Take(world, folder / "start_notify", doubling, [lost]).record()
         figures["plain_bleak"] = await doubled(world, usual)
     return figures
 
