@@ -8,7 +8,7 @@ RECORDINGS := recordings/demo.csv recordings/rom.csv recordings/one_sided.parque
 COMPILED := $(patsubst ext/%.pyx,imuposture._ext.%,$(wildcard ext/*.pyx))
 SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 
-.PHONY: help demo process test check layering docs picture bench instructions sanitize soak recordings clean
+.PHONY: help demo process test check layering docs picture bench instructions sanitize soak fullstack recordings clean
 
 help:
 	@echo "make demo        record two virtual sensors, beside the truth: a minute, no hardware"
@@ -21,6 +21,7 @@ help:
 	@echo "make instructions [UPDATE=--update]  count what a sample costs (needs valgrind), or take it as the new budget"
 	@echo "make sanitize    tests of the compiled modules with address and undefined-behaviour sanitizers (minutes)"
 	@echo "make soak        full counts of what the suite runs a part of: drops, kills, 24 hours, mutated payloads (hours)"
+	@echo "make fullstack   record through BlueZ and bleak's own backend, in a virtual machine (minutes; needs root once)"
 	@echo "make recordings  simulate recordings/ anew"
 	@echo "make clean       remove everything that was built, .venv included"
 
@@ -72,6 +73,12 @@ soak: .venv/for-test
 	  echo "soak: $$part"; \
 	  python -m pytest -n auto --maxprocesses 4 -rA --durations=5 $$(printf 'tests/%s.py ' $${part##*: }) || failed=1; \
 	done; exit $$failed
+
+fullstack: .venv/for-test build-guest/disk.img
+	IMUPOSTURE_FULLSTACK=1 python -m pytest -q -rs -s tests/test_fullstack.py
+
+build-guest/disk.img: tests/fullstack/mkimage tests/fullstack/initramfs-init | .venv/for-test
+	tests/fullstack/mkimage build-guest python
 
 recordings: .venv/for-demo
 	python benchmarks/make_recordings.py
