@@ -195,7 +195,7 @@ def test_what_a_sensor_says_of_itself_is_kept():
 def test_one_sensor_alone_gives_its_inclination(role):
     told = [entry for entry in sent() if entry.role in (role, None)]
     rows, _, _ = walked(told, roles=(role,))
-    assert abs(len(rows.posture) - len(back().time_s)) <= 10  # a grid of the host's clock, which runs 40 ppm apart
+    assert abs(len(rows.posture) - len(back().time_s)) <= 12  # packets of 0.1 s: offset known within that
     assert np.isnan(rows.posture.flexion_deg).all()
     assert not np.isnan(getattr(rows.posture, f"{role}_forward_deg")[200:]).any()
 

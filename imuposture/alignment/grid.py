@@ -59,13 +59,9 @@ class Alignment:
         roles = [stream.role for stream in streams]
         if not roles or len(set(roles)) != len(roles):
             raise ConfigError(f"one or two streams of different roles are needed, got {roles}")
-        limit = number(gap_limit_s)
-        if not 0 < limit < LONGEST_GAP_S:
-            raise ConfigError(f"gap limit must be more than 0 s and less than {LONGEST_GAP_S:g} s, got {gap_limit_s!r}")
-        if not 0 < number(wait_s) < LONGEST_GAP_S:
-            raise ConfigError(f"wait must be more than 0 s and less than {LONGEST_GAP_S:g} s, got {wait_s!r}")
+        limit = _span("gap limit", gap_limit_s)
         self._limit = limit + SLACK
-        self._wait = number(wait_s)
+        self._wait = _span("wait", wait_s)
         self._feeds = {
             stream.role: _feed(checked(stream), limit, skews or {}, fits or {}, fit=fit) for stream in streams
         }
@@ -249,6 +245,13 @@ def _share(feeds: Mapping[Role, Feed]) -> None:
     upper, lower = feeds.get("upper"), feeds.get("lower")
     if isinstance(upper, LiveFeed) and isinstance(lower, LiveFeed):
         lower.base = upper
+
+
+def _span(name: str, value: float) -> float:
+    seconds = number(value)
+    if not 0 < seconds < LONGEST_GAP_S:
+        raise ConfigError(f"{name} must be more than 0 s and less than {LONGEST_GAP_S:g} s, got {value!r}")
+    return seconds
 
 
 def _jump(time_s: float) -> SignalError:
