@@ -12,7 +12,7 @@ from imuposture._blocks import FloatArray, HeadingBlock, SensorRows
 from imuposture.fusion import Fusion, fuse
 from imuposture.kinematics import Kinematics, Spread
 from imuposture.metrics._tally import BIN, NO_SD, REACH, Tally
-from imuposture.pipeline import PIECE
+from imuposture.pipeline.rows import PIECE
 
 __all__ = ["chain", "our_chain", "their_chain"]
 

@@ -67,7 +67,7 @@ STAGES = (
     ("metrics: sorting", "imuposture.metrics", "MetricSet.push"),
     ("metrics: last figures", "imuposture.metrics", "MetricSet.finish"),
     ("output: rows to Arrow", "imuposture.output.session", "SessionFolder.write"),
-    ("output: close", "imuposture.output.session", "SessionFolder._close_tables"),
+    ("output: close", "imuposture.output.files", "TableFiles.close"),
     ("output: read back", "imuposture.output.parquet", "_check_written"),
 )
 

@@ -128,7 +128,8 @@ class LivePipeline:
         if self._pipeline is None:
             return {"links": links, "notes": [*self._told(), "no sensor sent a row"]}
         found = self._findings.asdict(self._pipeline, self._told())
-        found["alignment"]["clocks"] = self.alignment.clocks()
+        clocks = self.alignment.clocks()
+        found["alignment"]["clocks"] = {role: [one.asdict() for one in told] for role, told in clocks.items()}
         return {**found, "links": links}
 
     def _told(self) -> list[str]:
