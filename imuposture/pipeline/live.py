@@ -5,14 +5,14 @@ bit.
 Until a calibration was asked for and found good, rows carry inclinations only, and are marked so.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from imuposture._blocks import ROLES, Entry, Event, ImuBlock, MetricBlock, PairBlock, PostureBlock, Role
 from imuposture._errors import ConfigError, DecodeError, SignalError
-from imuposture.alignment import Alignment
+from imuposture.alignment import Alignment, FittedClock
 from imuposture.calibration import Calibration, calibrate
 from imuposture.pipeline.commands import Mark, Pause, command_of
 from imuposture.pipeline.config import Config
@@ -34,6 +34,7 @@ from imuposture.pipeline.walk import Pipeline
 
 __all__ = ["LivePipeline", "LiveSensor"]
 
+Clocks = Literal["causal", "gather"] | Mapping[Role, Sequence[FittedClock]]
 METRICS_S = 1.0  # rows that metrics are given at once: packets would cost them more than the rows in them
 MOST_TOLD = 20  # entries that could not be walked
 FIRST_S = 0.5  # rows from whose gravity the upright is assumed, until a calibration tells
@@ -49,9 +50,13 @@ class LivePipeline:
     config : Config, optional
     calibration : Calibration, optional
         Of the same wearing, valid from the first row on; without one, commands make it.
+    clocks : "causal", "gather" or the fits of a walk that gathered
+        How sensors' clocks are laid on the host's: by what was known at each row; the same, keeping what a fit of the
+        whole recording needs (`imuposture.alignment.Alignment.fits`); or by such a fit.
 
     Attributes
     ----------
+    alignment : Alignment
     faults : list of str
         Why entries could not be walked, the first few; the walk goes on without them.
 
@@ -66,13 +71,16 @@ class LivePipeline:
         sensors: Mapping[Role, LiveSensor],
         config: Config | None = None,
         calibration: Calibration | None = None,
+        *,
+        clocks: Clocks = "causal",
     ) -> None:
         wrong = [role for role, sensor in sensors.items() if sensor.settings.role != role]
         if not sensors or wrong:
             raise ConfigError(f"one or two sensors with settings of their role are needed, got {sorted(sensors)}")
         self.config = config or Config()
         streams = [sensors[role].driver.stream(sensors[role].settings) for role in ROLES if role in sensors]
-        self.alignment = Alignment(streams, self.config.gap_limit_s)
+        fits = None if isinstance(clocks, str) else clocks
+        self.alignment = Alignment(streams, self.config.gap_limit_s, fits=fits, fit=clocks == "gather")
         self._links = {role: Link(sensor) for role, sensor in sensors.items()}
         self._origin_ns: int | None = None
         self._findings = Findings()

@@ -9,6 +9,7 @@ from imuposture._errors import ConfigError, SessionError
 from imuposture.acquisition.drivers import Driver, Settings
 from imuposture.calibration import Calibration
 from imuposture.pipeline import Config, LivePipeline, LiveSensor
+from imuposture.pipeline.live import Clocks
 from imuposture.recording.file_driver import FileDriver
 
 __all__ = ["facts_of", "walk_of"]
@@ -34,8 +35,14 @@ def facts_of(sensor: LiveSensor) -> dict[str, Any]:
     }
 
 
-def walk_of(manifest: Mapping[str, Any]) -> LivePipeline:
+def walk_of(manifest: Mapping[str, Any], *, clocks: Clocks = "causal") -> LivePipeline:
     """Return a fresh walk, set up as a recording's manifest says; `imuposture.output.recover` takes it.
+
+    Parameters
+    ----------
+    manifest : mapping
+    clocks
+        As of `imuposture.pipeline.LivePipeline`.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def walk_of(manifest: Mapping[str, Any]) -> LivePipeline:
         sensors = {role: _sensor(role, told[role]) for role in ROLES if role in told}
         given = manifest.get("calibration_given")
         calibration = None if given is None else Calibration.fromdict(given)
-        return LivePipeline(sensors, Config.from_mapping(manifest["config"]), calibration)
+        return LivePipeline(sensors, Config.from_mapping(manifest["config"]), calibration, clocks=clocks)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SessionError(f"the manifest does not say how the recording was walked: {error}") from error
 
