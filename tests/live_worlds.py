@@ -42,11 +42,11 @@ class Timed(Ledger):
 
     def __init__(self) -> None:
         super().__init__()
-        self.begun_s: list[float] = []
+        self.begun_at_s: list[float] = []
 
-    def begin(self) -> None:
-        super().begin()
-        self.begun_s.append(asyncio.get_running_loop().time())
+    def begin(self, clock_s: float = 0.0) -> None:
+        super().begin(clock_s)
+        self.begun_at_s.append(asyncio.get_running_loop().time())
 
 
 class Air:
@@ -100,7 +100,7 @@ class Take:
         ledger, heard = self.world.sensors[role].ledger, np.flatnonzero(self.fates(role) == Fate.DELIVERED)
         assert isinstance(ledger, Timed)
         stream = np.searchsorted(ledger.streams, heard, side="right") - 1
-        begun, first = np.array(ledger.begun_s)[stream], np.array(ledger.streams)[stream]
+        begun, first = np.array(ledger.begun_at_s)[stream], np.array(ledger.streams)[stream]
         return begun + (heard - first + 1) / rate_hz
 
     def counts(self, role: Role) -> dict[str, int]:
