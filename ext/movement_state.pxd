@@ -159,9 +159,9 @@ cdef inline void smooth(
 ) noexcept nogil:
     """Take a row of three planes in, give the smoothed angles of half a window earlier; NaN while there is none."""
     cdef Py_ssize_t p, k, width = weights.shape[0], half = weights.shape[0] // 2
-    cdef const double* a = &window[1, 0, at + 1]
-    cdef const double* b = &window[2, 0, at + 1]
-    cdef const double* c = &window[3, 0, at + 1]
+    cdef const double* a = &window[1, 0, 0] + at + 1
+    cdef const double* b = &window[2, 0, 0] + at + 1
+    cdef const double* c = &window[3, 0, 0] + at + 1
     cdef bint[3] whole
     for p in range(3):
         whole[p] = take(
