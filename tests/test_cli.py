@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreters import environment
 from test_output import MANIFEST, metrics, posture
 
 from imuposture import __main__ as command_line
@@ -247,7 +248,6 @@ def test_interrupted_work_leaves_nothing(tmp_path, number, code):
     script = f"""
         import sys
         import imuposture
-        sys.path.insert(0, {str(ROOT / "tests")!r})
         from test_cli import *
 
         def endless(recording, *, out, **_):
@@ -261,7 +261,10 @@ def test_interrupted_work_leaves_nothing(tmp_path, number, code):
         command_line.main()
     """
     child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     for _ in range(3):
         assert child.stdout.readline() == b"written\n", child.stderr.read()

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from interpreters import environment
 from recorded import MANIFEST, Walk, entries, recorded
 
 from imuposture._errors import RecordingError, SessionError
@@ -158,7 +159,7 @@ def test_killed_at_any_step_of_closing_once_more_gives_the_same_session(tmp_path
     (tmp_path / "crashes").mkdir()
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CRASHES), tmp_path / "journal", tmp_path / "crashes"],
-        cwd=Path(__file__).parent,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

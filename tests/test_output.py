@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from interpreters import environment
 
 import imuposture
 from imuposture._blocks import Event, Figure, ImuBlock, MetricBlock, PairBlock, PostureBlock, Quality, SensorRows
@@ -300,13 +301,13 @@ def test_a_byte_that_reached_the_disk_wrong_is_found_before_the_folder_gets_a_na
 
 
 def run(code: str, *arguments: object) -> subprocess.Popen[str]:
-    code = "import sys; sys.path.insert(0, sys.argv[1])\nfrom test_output import *\n" + textwrap.dedent(code)
+    code = "import sys\nfrom test_output import *\n" + textwrap.dedent(code)
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(Path(__file__).parent), *map(str, arguments)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
+        env=environment(),
     )
 
 
@@ -317,7 +318,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path):
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         try:
-            write(sys.argv[2] + "/walk", 40_000)
+            write(sys.argv[1] + "/walk", 40_000)
         except SessionError as error:
             print(error)
         """,
@@ -333,7 +334,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path):
 def test_kill_leaves_no_folder_of_the_final_name(tmp_path):
     child = run(
         """
-        sink = SessionFolder(sys.argv[2] + "/walk", MANIFEST)
+        sink = SessionFolder(sys.argv[1] + "/walk", MANIFEST)
         for i in range(1_000_000):
             sink.write(posture(20_000, start=i * 20_000), metrics())
             print(i, flush=True)
@@ -486,7 +487,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
         def most():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
         block = posture(65_536)
-        with SessionFolder(sys.argv[2] + "/walk", MANIFEST) as sink:
+        with SessionFolder(sys.argv[1] + "/walk", MANIFEST) as sink:
             for _ in range(5): sink.write(block)
             before = most()
             for _ in range(16): sink.write(block)
@@ -505,7 +506,7 @@ def test_nothing_heavy_is_loaded_to_write(tmp_path):
         code = '''import sys; from imuposture.output import Memory, SessionFolder
         with SessionFolder(sys.argv[1], {}) as sink: sink.close()
         print("done", *{"pandas", "scipy.signal", "bleak", "matplotlib"} & set(sys.modules))'''
-        subprocess.run([sys.executable, "-c", textwrap.dedent(code), sys.argv[2] + "/walk"])
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code), sys.argv[1] + "/walk"])
         """,
         tmp_path,
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 import live_backs
 import numpy as np
 import pytest
+from interpreters import environment
 from recorded import MANIFEST, Walk, entries, entry, recorded
 
 from imuposture._errors import SessionError
@@ -67,7 +68,7 @@ class Recorders:
     def __init__(self) -> None:
         self._run = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(RECORDERS), str(RATE_HZ), str(INTERVAL_S)],
-            cwd=Path(__file__).parent,
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreters import environment
 
-import imuposture
 from imuposture._blocks import PairBlock, SensorRows
 from imuposture.filtering import LowPass
 from imuposture.fusion import Fusion, fuse, orientation
@@ -88,10 +88,9 @@ def hashes():
 
 def found_at(level):
     """Return the hashes of a fresh interpreter that may use no more than this instruction set."""
-    folders = [str(Path(imuposture.__file__).parents[1]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-c", "import json, test_robust_bits as bits; print(json.dumps(bits.hashes()))"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders), "IMUPOSTURE_ISA": level},
+        env=environment(IMUPOSTURE_ISA=level),
         capture_output=True,
         text=True,
         check=False,
