@@ -9,8 +9,8 @@ A block may hold any number of rows, also none; how a recording is cut into bloc
 """
 
 import enum
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -268,6 +268,13 @@ class PostureBlock:
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+
+def no_posture() -> PostureBlock:
+    """Return a block without rows."""
+    shapes: dict[str, Any] = {"upper_q": np.empty((0, 4)), "lower_q": np.empty((0, 4))}
+    shapes |= dict.fromkeys(("quality", "heading_state"), np.empty(0, np.uint8))
+    return PostureBlock(**{member.name: shapes.get(member.name, np.empty(0)) for member in fields(PostureBlock)})
 
 
 Plane = Literal["flexion", "lateral_bend", "axial_rotation"]

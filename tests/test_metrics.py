@@ -152,11 +152,11 @@ class Counter:
     def __init__(self, context):
         self.rows = 0
 
-    def push(self, posture, movements):
-        self.rows += len(posture)
+    def push(self, seen):
+        self.rows += len(seen.posture)
         return MetricBlock()
 
-    def finish(self, movements):
+    def finish(self, seen):
         return MetricBlock()
 
 
@@ -191,7 +191,7 @@ def test_an_unknown_metric_is_refused_with_the_choice():
 
 
 def test_a_plug_in_that_returns_something_else_is_named(monkeypatch):
-    monkeypatch.setattr(Counter, "push", lambda self, posture, movements: None)
+    monkeypatch.setattr(Counter, "push", lambda self, seen: None)
     offered(monkeypatch, "test_metrics:Counter")
     with pytest.raises(PluginError, match="'mine' returned NoneType"):
         MetricSet(CONTEXT, ["mine"]).push(BLOCK)

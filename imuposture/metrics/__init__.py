@@ -10,10 +10,10 @@ from typing import cast
 
 import numpy as np
 
-from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock
+from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock, PostureBlock, no_posture
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
-from imuposture.metrics._context import Metric, MetricContext, MetricFactory
+from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Observed
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.exposure import Exposure
@@ -21,7 +21,7 @@ from imuposture.metrics.movements import Movements
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
 
-__all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet"]
+__all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet", "Observed"]
 
 LONGEST_STEP_S = 86_400.0
 GROUP = "imuposture.metrics"
@@ -62,12 +62,14 @@ class MetricSet:
         self._movements = Movements(context.rate_hz)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
-    def push(self, posture: PostureBlock) -> MetricBlock:
+    def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
         """Feed the next rows to the segmentation and to every metric.
 
         Parameters
         ----------
         posture : PostureBlock of any number of rows, times increasing over all blocks
+        segments : PairBlock of the same rows, optional
+            Acceleration and angular rate in segment frames; metrics of walking say nothing without them.
 
         Returns
         -------
@@ -79,12 +81,15 @@ class MetricSet:
         PluginError
             If a metric returns anything but a `MetricBlock`.
         SignalError
-            If the columns do not fit each other, or time does not increase, or by more than a day.
+            If the columns do not fit each other, or time does not increase, or by more than a day, or if ``segments``
+            holds another number of rows.
         """
         posture = posture_of(posture)
+        if segments is not None and len(segments) != len(posture):
+            raise SignalError(f"segments holds {len(segments)} rows and posture {len(posture)}; give the same rows")
         self._require_order(posture.time_s)
-        moved = self._movements.push(posture)
-        return _join([_checked(name, metric.push(posture, moved)) for name, metric in self._metrics.items()])
+        seen = Observed(posture, segments, self._movements.push(posture))
+        return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
         """Windows are counted from row to row, also those that a jump leaves out."""
@@ -106,8 +111,8 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        moved = self._movements.finish()
-        return _join([_checked(name, metric.finish(moved)) for name, metric in self._metrics.items()])
+        seen = Observed(no_posture(), None, self._movements.finish())
+        return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
 
 
 def _construct(name: str, context: MetricContext) -> Metric:
@@ -117,9 +122,7 @@ def _construct(name: str, context: MetricContext) -> Metric:
     except Exception as error:
         raise PluginError(f"metric '{name}' cannot be started: {error}; leave it out or repair its package") from error
     if not (callable(getattr(metric, "push", None)) and callable(getattr(metric, "finish", None))):
-        raise PluginError(
-            f"metric '{name}' must have push(posture, movements) and finish(movements); see docs/metrics.md"
-        )
+        raise PluginError(f"metric '{name}' must have push(seen) and finish(seen); see docs/add_a_metric.md")
     return metric
 
 

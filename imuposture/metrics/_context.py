@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, get_args
 
-from imuposture._blocks import Event, MetricBlock, Plane, PostureBlock
+from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock
 from imuposture._checks import number
 from imuposture._errors import ConfigError
 
-__all__ = ["PLANES", "SIDED_PLANES", "Metric", "MetricContext", "MetricFactory"]
+__all__ = ["PLANES", "SIDED_PLANES", "Metric", "MetricContext", "MetricFactory", "Observed"]
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
 SIDED_PLANES: tuple[Plane, ...] = ("lateral_bend", "axial_rotation")
@@ -90,20 +90,39 @@ def _require(name: str, value: float, low: float, high: float) -> None:
         raise ConfigError(f"{name} must lie between {low:g} and {high:g}, got {value!r}; correct the configuration")
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a metric is shown at a time: the next rows, and what was found in the rows so far.
+
+    Attributes
+    ----------
+    posture : PostureBlock
+        The next rows; none when the recording ends.
+    segments : PairBlock or None
+        Acceleration (m/s2) and angular rate (rad/s) of the same rows in segment frames (X anterior, Y up, Z right);
+        in sensor frames where the session is not calibrated, None where only angles are known (a session scored anew).
+    movements : tuple of Event
+        Those that became certain with these rows, of the kinds ``repetition``, ``posture_change`` and ``aborted``. They
+        may end seconds, never more than `imuposture.metrics.movements.LONGEST_DELAY_S`, before the rows.
+    """
+
+    posture: PostureBlock
+    segments: PairBlock | None
+    movements: tuple[Event, ...]
+
+
 class Metric(Protocol):
     """Constructed with a `MetricContext`; sees every row and every finished movement once, in order.
 
-    ``movements`` are those that became certain with these rows, of the kinds ``repetition``, ``posture_change`` and
-    ``aborted``; they may end seconds, never more than `imuposture.metrics.movements.LONGEST_DELAY_S`, before the
-    rows of the block. Memory stays bounded; figures are the same however rows are cut.
+    Memory stays bounded; figures are the same however rows are cut.
     """
 
-    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+    def push(self, seen: Observed) -> MetricBlock:
         """Take the next rows."""
         ...
 
-    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
-        """Give what is still held."""
+    def finish(self, seen: Observed) -> MetricBlock:
+        """Take the last movements; give what is still held."""
         ...
 
 

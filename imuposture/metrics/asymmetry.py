@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import pi, sqrt
 
-from imuposture._blocks import Event, Figure, MetricBlock, Plane, PostureBlock, Quality
-from imuposture.metrics._context import SIDED_PLANES, MetricContext
+from imuposture._blocks import Figure, MetricBlock, Plane, Quality
+from imuposture.metrics._context import SIDED_PLANES, MetricContext, Observed
 from imuposture.metrics._sides import Half, Halves
 from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_tail
 from imuposture.metrics._tally import Span, Tally, WindowTallies, usable
@@ -45,9 +45,10 @@ class Asymmetry:
         self._halves = Halves()
         self._tallies = WindowTallies(context, _tallies(context))
 
-    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+    def push(self, seen: Observed) -> MetricBlock:
         """Take rows and finished movements; give the windows that ended."""
-        self._halves.take(movements)
+        posture = seen.posture
+        self._halves.take(seen.movements)
         keep = usable(posture)
         heading = keep & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
         columns = {
@@ -57,9 +58,9 @@ class Asymmetry:
         ended = self._tallies.push(posture.time_s, columns)
         return MetricBlock(windows=tuple(figure for window in ended for figure in self._window(window)))
 
-    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
+    def finish(self, seen: Observed) -> MetricBlock:
         """Give the last window, and the figures of the session with their verdicts."""
-        self._halves.take(movements)
+        self._halves.take(seen.movements)
         windows = tuple(figure for window in self._tallies.finish() for figure in self._window(window))
         claims = list(self._claims())
         verdicts = judge([claim.comparison for claim in claims], self._context.report_error)

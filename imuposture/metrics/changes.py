@@ -6,7 +6,7 @@ import numpy as np
 
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock, Quality
 from imuposture._ext import tallies as _ext
-from imuposture.metrics._context import MetricContext
+from imuposture.metrics._context import MetricContext, Observed
 from imuposture.metrics._sides import analysed
 from imuposture.metrics._statistics import Sample, median
 from imuposture.metrics._tally import Delay, Windows, usable
@@ -48,9 +48,9 @@ class Changes:
         self._analysed = False
         self._minute_rows = 60.0 * context.rate_hz
 
-    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+    def push(self, seen: Observed) -> MetricBlock:
         """Take rows and finished movements; give what ended."""
-        events = self._changed(movements)
+        posture, events = seen.posture, self._changed(seen.movements)
         if len(posture):
             lean = np.where(usable(posture) == 1, posture.trunk_inclination_deg, np.nan)
             self._analysed = self._analysed or analysed(posture)
@@ -62,9 +62,9 @@ class Changes:
             self._last_s = float(posture.time_s[-1])
         return MetricBlock(tuple(events))
 
-    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
+    def finish(self, seen: Observed) -> MetricBlock:
         """End what is open and give the counts of the session."""
-        events = self._changed(movements) + self._count(self._bouts.finish()) + self._count(self._breaks.finish())
+        events = self._changed(seen.movements) + self._count(self._bouts.finish()) + self._count(self._breaks.finish())
         if self._gap_start_s is not None:
             events += self._count([Event("gap", self._gap_start_s, self._last_s + self._row_s)])
         return MetricBlock(tuple(events), summary=tuple(self._summary()))

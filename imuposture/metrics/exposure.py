@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from imuposture._blocks import Event, Figure, MetricBlock, PostureBlock, Quality, Side
-from imuposture.metrics._context import SIDED_PLANES, MetricContext
+from imuposture._blocks import Figure, MetricBlock, Quality, Side
+from imuposture.metrics._context import SIDED_PLANES, MetricContext, Observed
 from imuposture.metrics._tally import NO_SD, Delay, Span, Tally, WindowTallies, usable
 
 __all__ = ["Exposure"]
@@ -49,9 +49,9 @@ class Exposure:
         self._delay = Delay(max(1, round(SPEED_S * context.rate_hz)))
         self._span_s = max(1, round(SPEED_S * context.rate_hz)) / context.rate_hz
 
-    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+    def push(self, seen: Observed) -> MetricBlock:
         """Take rows; give the windows that ended."""
-        del movements
+        posture = seen.posture
         keep = usable(posture)
         heading = keep & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
         lean = np.where(keep == 1, posture.trunk_inclination_deg, np.nan)
@@ -65,9 +65,9 @@ class Exposure:
         ended = self._tallies.push(posture.time_s, columns)
         return MetricBlock(windows=tuple(figure for window in ended for figure in self._figures(window)))
 
-    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
+    def finish(self, seen: Observed) -> MetricBlock:
         """Give the last window and the figures of the session."""
-        del movements
+        del seen
         windows = tuple(figure for window in self._tallies.finish() for figure in self._figures(window))
         return MetricBlock(windows=windows, summary=tuple(self._figures(self._tallies.whole)))
 

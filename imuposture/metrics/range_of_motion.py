@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from math import sqrt
 
-from imuposture._blocks import Event, Figure, MetricBlock, Plane, PostureBlock, Side
-from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext
+from imuposture._blocks import Figure, MetricBlock, Plane, Side
+from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext, Observed
 from imuposture.metrics._sides import SIDES, Half, Halves
 from imuposture.metrics._statistics import Uncertain, difference
 
@@ -21,15 +21,14 @@ class RangeOfMotion:
         self._context = context
         self._halves = Halves()
 
-    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+    def push(self, seen: Observed) -> MetricBlock:
         """Take finished movements."""
-        del posture
-        self._halves.take(movements)
+        self._halves.take(seen.movements)
         return MetricBlock()
 
-    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
+    def finish(self, seen: Observed) -> MetricBlock:
         """Give the ranges of the session."""
-        self._halves.take(movements)
+        self._halves.take(seen.movements)
         return MetricBlock(summary=tuple(self._summary()))
 
     def _summary(self) -> Iterator[Figure]:

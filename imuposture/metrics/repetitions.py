@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from imuposture._blocks import Event, Figure, MetricBlock, Plane, PostureBlock, Side
-from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext
+from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
+from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext, Observed
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import Sample, median, median_interval, wilson_bias
 from imuposture.metrics._tally import Windows
@@ -31,16 +31,17 @@ class Repetitions:
         self._last_s: float | None = None
         self._analysed = False
 
-    def push(self, posture: PostureBlock, movements: tuple[Event, ...]) -> MetricBlock:
+    def push(self, seen: Observed) -> MetricBlock:
         """Take finished movements, and the time from the rows."""
+        posture = seen.posture
         for _ in self._windows.split(posture.time_s):
             self._last_s = float(posture.time_s[-1])
         self._analysed = self._analysed or analysed(posture)
-        return MetricBlock(self._take(movements), tuple(self._complete(LONGEST_DELAY_S)))
+        return MetricBlock(self._take(seen.movements), tuple(self._complete(LONGEST_DELAY_S)))
 
-    def finish(self, movements: tuple[Event, ...]) -> MetricBlock:
+    def finish(self, seen: Observed) -> MetricBlock:
         """Give the counts of the session and the last windows."""
-        events = self._take(movements)
+        events = self._take(seen.movements)
         return MetricBlock(events, tuple(self._complete(None)), tuple(self._summary()))
 
     def _take(self, movements: tuple[Event, ...]) -> tuple[Event, ...]:

@@ -214,8 +214,8 @@ class LivePipeline:
             self._pipeline = Pipeline(self.alignment, first, self.config)
         rows = no_rows()
         for piece in pieces(pair):
-            posture = self._pipeline.posture(piece)
-            found = self._metrics.push(self._pipeline, posture)
+            posture, segments = self._pipeline.posture(piece)
+            found = self._metrics.push(self._pipeline, posture, segments)
             rows = join_rows(rows, self._findings.counted(Rows(piece, posture, found)))
         return rows
 
@@ -255,18 +255,22 @@ class _Metered:
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
-        self._held: list[PostureBlock] = []
+        self._held: list[tuple[PostureBlock, PairBlock]] = []
 
-    def push(self, pipeline: Pipeline, posture: PostureBlock) -> MetricBlock:
-        self._held.append(posture)
-        return MetricBlock() if sum(map(len, self._held)) < self._rows else self._found(pipeline)
+    def push(self, pipeline: Pipeline, posture: PostureBlock, segments: PairBlock) -> MetricBlock:
+        self._held.append((posture, segments))
+        waiting = sum(len(posture) for posture, _ in self._held)
+        return MetricBlock() if waiting < self._rows else self._found(pipeline)
 
     def finish(self, pipeline: Pipeline) -> MetricBlock:
         return join_metrics(self._found(pipeline), pipeline.metrics.finish())
 
     def _found(self, pipeline: Pipeline) -> MetricBlock:
-        held, self._held = self._held, []
-        return pipeline.metrics.push(join_postures(held)) if held else MetricBlock()
+        if not self._held:
+            return MetricBlock()
+        postures, segments = zip(*self._held, strict=True)
+        self._held = []
+        return pipeline.metrics.push(join_postures(postures), join_pairs(segments))
 
 
 def _with_events(rows: Rows, events: list[Event]) -> Rows:

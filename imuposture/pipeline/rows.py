@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from imuposture._blocks import FloatArray, MetricBlock, PairBlock, PostureBlock, SensorRows
+from imuposture._blocks import FloatArray, MetricBlock, PairBlock, PostureBlock, SensorRows, no_posture
 from imuposture._errors import SignalError
 
 __all__ = [
@@ -125,11 +125,8 @@ def join_blocks(blocks: Sequence[Rows]) -> Rows:
 
 
 def _none() -> Rows:
-    quaternions, flags = np.empty((0, 4)), np.empty(0, np.uint8)
-    shapes = {"upper_q": quaternions, "lower_q": quaternions, "quality": flags, "heading_state": flags}
-    columns: dict[str, Any] = {name: shapes.get(name, np.empty(0)) for name in _COLUMNS}
-    none = SensorRows(np.empty((0, 3)), np.empty((0, 3)), None, flags)
-    return Rows(PairBlock(np.empty(0), none, none), PostureBlock(**columns), MetricBlock())
+    none = SensorRows(np.empty((0, 3)), np.empty((0, 3)), None, np.empty(0, np.uint8))
+    return Rows(PairBlock(np.empty(0), none, none), no_posture(), MetricBlock())
 
 
 _NO_ROWS = _none()

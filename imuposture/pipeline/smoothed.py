@@ -60,7 +60,7 @@ class SmoothedPipeline(Pipeline):
             both = self._oriented(blocks, part)
             related = _cut_heading(heading, part) if self._relates else no_heading(len(pair))
             posture = self._angles(pair, both, northern(related, *both), tilt)
-            yield Rows(samples, posture, self.metrics.push(posture))
+            yield Rows(samples, posture, self.metrics.push(posture, pair))
 
     def _doubts_ahead(self) -> list[dict[Role, FloatArray | None]]:
         """Say how sure each piece is before rows that hide a turn: an average over both sides bends both alike."""

@@ -108,12 +108,13 @@ class Pipeline:
 
     def walk(self, samples: PairBlock) -> Rows:
         """Walk aligned rows through every stage."""
-        posture = self.posture(samples)
-        return Rows(samples, posture, self.metrics.push(posture))
+        posture, segments = self.posture(samples)
+        return Rows(samples, posture, self.metrics.push(posture, segments))
 
-    def posture(self, samples: PairBlock) -> PostureBlock:
+    def posture(self, samples: PairBlock) -> tuple[PostureBlock, PairBlock]:
         """Walk aligned rows through every stage but the metrics, which are to be pushed what comes out."""
-        return self._angles(*self._known(samples))
+        segments, both, heading, tilts = self._known(samples)
+        return self._angles(segments, both, heading, tilts), segments
 
     def settle(self, samples: PairBlock) -> None:
         """Walk aligned rows for what the stages learn from them; no metric counts them."""
