@@ -38,7 +38,7 @@ class Config:
     tilt_sd_deg : float
         Inclination error of a sensor while its wearer moves.
     soft_tissue_sd_deg : float
-        Movement of the skin on the spine, a radian of posture.
+        Movement of the skin on the spine, a radian of posture. The default fits skin that slides by 2 degrees at 45.
     heading_unknown_deg : float
         Rows whose relative heading is less sure are marked.
     window_s : float
@@ -62,7 +62,7 @@ class Config:
     calibration_search_s: float = 1800.0
     smoothing_hz: float = 3.0
     tilt_sd_deg: float = 0.25
-    soft_tissue_sd_deg: float = 1.0
+    soft_tissue_sd_deg: float = 2.0
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
     placement: str | None = None
