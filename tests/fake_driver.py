@@ -40,7 +40,7 @@ class FakeDecoder:
         if payload[:1] == b"r":
             return [Reply("started", {"bytes": len(payload)})]
         if payload[:1] == b"b" and len(payload) == 2:
-            return [Status("battery", {"percent": float(payload[1])})]
+            return [Reply("battery"), Status("battery", {"percent": float(payload[1])})]
         if len(payload) != SAMPLE.size or payload[:1] != b"s":
             raise DecodeError(f"{len(payload)} bytes")
         _, count, *values = SAMPLE.unpack(payload)
@@ -90,3 +90,11 @@ class FakeDriver:
             yield Write(CONTROL, b"\x05")
 
         return blink()
+
+    def battery(self) -> Procedure | None:
+        def ask() -> Procedure:
+            yield Subscribe(0)
+            yield Write(CONTROL, b"\x06")
+            yield Await("battery", timeout_s=1.0)
+
+        return ask()
