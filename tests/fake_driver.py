@@ -18,6 +18,7 @@ from imuposture.acquisition.drivers import (
     Settings,
     Status,
     Subscribe,
+    Wait,
     Write,
 )
 
@@ -59,6 +60,7 @@ class FakeDriver:
     default_rate_hz: float = 60.0
     awaits: bool = False
     reconnects: bool = False
+    stops_after_s: dict[Role, float] = field(default_factory=dict)
     started: list[Role] = field(default_factory=list)
 
     def matches(self, advertisement: Advertisement) -> bool:
@@ -83,6 +85,7 @@ class FakeDriver:
         self.started.append(settings.role)
 
     def stop(self, settings: Settings) -> Procedure:
+        yield Wait(self.stops_after_s.get(settings.role, 0.0))
         yield Write(CONTROL, STOP)
 
     def identify(self) -> Procedure | None:
