@@ -18,6 +18,7 @@ from imuposture.acquisition.drivers import (
     Settings,
     Status,
     Subscribe,
+    Wait,
     Write,
 )
 
@@ -40,7 +41,7 @@ class FakeDecoder:
         if payload[:1] == b"r":
             return [Reply("started", {"bytes": len(payload)})]
         if payload[:1] == b"b" and len(payload) == 2:
-            return [Status("battery", {"percent": float(payload[1])})]
+            return [Reply("battery"), Status("battery", {"percent": float(payload[1])})]
         if len(payload) != SAMPLE.size or payload[:1] != b"s":
             raise DecodeError(f"{len(payload)} bytes")
         _, count, *values = SAMPLE.unpack(payload)
@@ -59,6 +60,7 @@ class FakeDriver:
     default_rate_hz: float = 60.0
     awaits: bool = False
     reconnects: bool = False
+    stops_after_s: dict[Role, float] = field(default_factory=dict)
     started: list[Role] = field(default_factory=list)
 
     def matches(self, advertisement: Advertisement) -> bool:
@@ -83,6 +85,7 @@ class FakeDriver:
         self.started.append(settings.role)
 
     def stop(self, settings: Settings) -> Procedure:
+        yield Wait(self.stops_after_s.get(settings.role, 0.0))
         yield Write(CONTROL, STOP)
 
     def identify(self) -> Procedure | None:
@@ -90,3 +93,11 @@ class FakeDriver:
             yield Write(CONTROL, b"\x05")
 
         return blink()
+
+    def battery(self) -> Procedure | None:
+        def ask() -> Procedure:
+            yield Subscribe(0)
+            yield Write(CONTROL, b"\x06")
+            yield Await("battery", timeout_s=1.0)
+
+        return ask()

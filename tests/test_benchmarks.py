@@ -246,6 +246,15 @@ def test_a_repeated_hour_is_one_time_line(load, tmp_path):
     np.testing.assert_allclose(np.diff(time), 0.01, atol=1e-9)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory")
+def test_recording_live_in_small(load, capsys):
+    """Through real GATT, in real time; how long it took is not judged here."""
+    load("live").main(["--seconds", "1", "--stall", "1"])
+    told = capsys.readouterr().out
+    assert "callback, CPU time, us" in told
+    assert "none lost: reached" in told
+
+
 @pytest.fixture
 def first_minutes(load, tmp_path):
     """Return the start of the first trial of a folder, and a scorer of estimates by the script that came with it."""

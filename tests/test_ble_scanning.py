@@ -137,9 +137,28 @@ def visited(sensor: FakeSensor, ask: Any) -> Any:
 
 
 def test_a_sensor_can_be_asked_what_it_is_and_left_alone_again():
-    sensor = FakeSensor("A", "IMU")  # has none of the characteristics that tell
+    sensor = FakeSensor("A", "IMU")  # has none of the characteristics that tell, and does not answer its driver
     assert visited(sensor, visit) == About()
     assert sensor.client is None
+
+
+@pytest.mark.parametrize(("told", "percent"), [(b"b\x2a", 42), (b"b\xff", None), (b"??", None)])
+def test_a_battery_without_the_standard_characteristic_is_asked_for_as_its_driver_does(told, percent):
+    def answer(sensor: FakeSensor, _uuid: str, data: bytes) -> None:
+        if data == b"\x06":
+            sensor.notify(told)
+
+    sensor = FakeSensor("A", "IMU", on_write=answer)
+    assert visited(sensor, visit).battery_percent == percent
+    assert sensor.wrote == [(CONTROL, b"\x06")]
+    assert sensor.client is None
+
+
+def test_a_sensor_that_is_gone_by_then_cannot_be_asked():
+    sensor = FakeSensor("A", "IMU", connect_error=BleakError("gone\x1b[2J"))
+    with pytest.raises(AcquisitionError, match=r"connecting: gone") as error:
+        visited(sensor, visit)
+    assert str(error.value).isprintable()
 
 
 def test_a_sensor_blinks():

@@ -304,13 +304,17 @@ def test_a_session_leads_to_a_pair_and_to_a_single_sensor(tmp_path: Path) -> Non
 
 def test_a_session_with_samples(tmp_path: Path) -> None:
     columns = rounded()
-    folder = session(tmp_path / "s", placement="T12-S2", start="2026-05-01T09:30:00+00:00")
+    counts = {"upper": {"sent": 500, "lost": 2}, "lower": {"sent": "many"}, "third": {"sent": 1, "lost": 0}}
+    told = {"placement": "T12-S2", "start": "2026-05-01T09:30:00+00:00", "alignment": {"sensors": counts}}
+    folder = session(tmp_path / "s", **told)
     tables = []
     for role, late in (("upper", 0), ("lower", 3)):
         units = {"acc": "mps2", "gyr": "radps"}
         own = {"time_s": columns["time_s"][late:], "role": np.full(len(columns["time_s"]) - late, role)}
         for quantity, unit in units.items():
             own |= {f"{quantity}_{a}_{unit}": columns[f"{role}_{quantity}_{a}"][late:] for a in corpus.AXES}
+        field = np.full(len(own["time_s"]), 40.0 if role == "lower" else np.nan)
+        own |= {f"mag_{a}_ut": pa.array(field, from_pandas=True) for a in corpus.AXES}
         own["flags"] = np.arange(len(own["time_s"])).astype(np.uint8) % 2 * 4
         tables.append(pa.table(own))
     table = pa.concat_tables(tables).sort_by("time_s")
@@ -319,7 +323,9 @@ def test_a_session_with_samples(tmp_path: Path) -> None:
     recording = open_recording(folder)
     assert recording.format == "session samples"
     assert recording.start == datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
+    assert [note for note in recording.notes if note.endswith("took: upper 500 (2 lost)")]
     assert [stream.start_s for stream in recording.streams] == [0.0, 0.06]
+    assert [stream.magnetometer for stream in recording.streams] == [False, True]  # though the table has the columns
     np.testing.assert_array_equal(joined(recording, "lower").acc, stacked(columns, "lower", "acc")[3:])
     flags = next(block.flags for block in recording.blocks() if block.role == "upper")
     assert flags is not None

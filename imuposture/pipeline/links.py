@@ -8,7 +8,9 @@ from imuposture._blocks import Entry, Event, ImuBlock
 from imuposture._errors import DecodeError
 from imuposture.acquisition.drivers import Decoder, Driver, Settings, Status
 
-__all__ = ["Link", "LiveSensor"]
+__all__ = ["ENDING", "Link", "LiveSensor", "event_of"]
+
+ENDING = "ending"  # the link event with which a recording was told to end; rows end there
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Link:
 
     def _changed(self, entry: Entry, now: float) -> list[Event]:
         """Count connections; a lost one is an event once the sensor is back."""
-        told = _event_of(entry)
+        told = event_of(entry)
         if told == "up":
             self._counts["connections"] += 1
         if told in ("down", "stalled") and self._down_s is None:
@@ -76,7 +78,7 @@ class Link:
         return {**self._counts, "driver": self._sensor.driver.name, "verified": self._sensor.driver.verified}
 
 
-def _event_of(entry: Entry) -> str | None:
+def event_of(entry: Entry) -> str | None:
     """Return what a link event says happened; one that cannot be read says nothing."""
     try:
         told = json.loads(entry.payload)

@@ -18,7 +18,7 @@ from imuposture.pipeline.commands import Mark, Pause, command_of
 from imuposture.pipeline.config import Config
 from imuposture.pipeline.findings import Findings
 from imuposture.pipeline.guide import Guide, Pauses
-from imuposture.pipeline.links import Link, LiveSensor
+from imuposture.pipeline.links import ENDING, Link, LiveSensor, event_of
 from imuposture.pipeline.rows import (
     PIECE,
     Rows,
@@ -83,6 +83,7 @@ class LivePipeline:
         self.alignment = Alignment(streams, self.config.gap_limit_s, fits=fits, fit=clocks == "gather")
         self._links = {role: Link(sensor) for role, sensor in sensors.items()}
         self._origin_ns: int | None = None
+        self._end_s = np.inf
         self._findings = Findings()
         self._pipeline: Pipeline | None = None
         self._waiting: list[PairBlock] = []
@@ -149,6 +150,8 @@ class LivePipeline:
         if self._origin_ns is None:
             self._origin_ns = entry.arrival_ns
         now = (entry.arrival_ns - self._origin_ns) * 1e-9
+        if entry.kind == "link" and entry.role is None and event_of(entry) == ENDING:
+            self._end_s = min(self._end_s, now)
         if entry.kind == "command":
             events = self._obey(entry, now)
             self._wait_for(self.alignment.advance(now))
@@ -178,6 +181,9 @@ class LivePipeline:
             self.faults.append(told)
 
     def _wait_for(self, pair: PairBlock) -> None:
+        """Let rows wait to be walked; none after the end, however long sensors take to be let go."""
+        if len(pair) and pair.time_s[-1] > self._end_s:
+            pair = cut_pair(pair, slice(int(np.searchsorted(pair.time_s, self._end_s, side="right"))))
         if len(pair):
             self._waiting.append(pair)
             self._waiting_rows += len(pair)

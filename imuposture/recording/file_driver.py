@@ -98,3 +98,6 @@ class FileDriver:
 
     def identify(self) -> None:
         """Cannot be made to blink."""
+
+    def battery(self) -> None:
+        """Has none."""

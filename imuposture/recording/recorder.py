@@ -22,6 +22,7 @@ from imuposture.calibration import Calibration
 from imuposture.output import Journal, Result, close_session
 from imuposture.pipeline import Config, LivePipeline, LiveSensor, Rows
 from imuposture.pipeline.commands import Command, entry_of
+from imuposture.pipeline.links import ENDING
 from imuposture.recording.keeping import CloseSession, EntrySink, Keeper, aside
 from imuposture.recording.outcome import Ending, Outcome, SensorTally
 from imuposture.recording.sources import Source
@@ -100,6 +101,7 @@ class Recorder:
         self._began_ns: int | None = None
         self._first_ns: int | None = None
         self._last_ns = 0
+        self._ended_ns: int | None = None
         self._payloads: dict[Role, int] = {}
         self._rows = 0
         self._broken = False
@@ -218,6 +220,8 @@ class Recorder:
             ending = "disk" if isinstance(error, SessionError) else "fault"
             self._notes.append(str(error))
         tallies = self._source.tallies()
+        self._ended_ns = self._clock.now_ns()
+        self._queue.tell(self._ended_ns, None, 0, ENDING, reason=ending)
         ended.cancel()
         await asyncio.wait([ended])
         await self._let_go()
@@ -323,13 +327,14 @@ class Recorder:
                 self._give(await aside(self.walk.finish))
             self._notes += [*self.walk.faults, *self._misunderstood()]
         result = await self._session(ending)
-        began = self._last_ns if self._began_ns is None else self._began_ns
+        end_ns = self._ended_ns or self._last_ns
+        began = end_ns if self._began_ns is None else self._began_ns
         return Outcome(
             ending,
             folder=self._folder,
             result=result,
             recoverable=self._keeper is not None and result is None,
-            seconds=(self._last_ns - began) * 1e-9,
+            seconds=(end_ns - began) * 1e-9,
             sensors=self._tallied(tallies),
             rows=self._rows,
             notes=tuple(self._notes),

@@ -165,6 +165,13 @@ class Connection:
             self.listener.hear(payload, channel)
         return payload
 
+    async def peek(self, uuid: str) -> bytes:
+        """Read a characteristic that is no channel; empty if the sensor has none, or does not want to."""
+        try:
+            return bytes(await self._ask(self._client.read_gatt_char(uuid), REQUEST_S, f"reading {uuid}"))
+        except LinkError:
+            return b""
+
     async def close(self) -> None:
         """Disconnect, whatever state the link is in; what still comes is stale."""
         for channel in () if self.over else self._takers:

@@ -3,7 +3,7 @@
 from imuposture._errors import AcquisitionError, ImuPostureError
 from imuposture.acquisition.readers.text import safe_text
 
-__all__ = ["VIRTUAL_WAY", "explained", "is_no_bluetooth", "short"]
+__all__ = ["VIRTUAL_WAY", "NoBluetoothError", "explained", "is_no_bluetooth", "short"]
 
 VIRTUAL_WAY = "to try imuposture without any, use virtual sensors: --upper virtual:demo --lower virtual:demo"
 _NO_SERVICE = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
@@ -17,6 +17,21 @@ _CURES = {
     "org.freedesktop.DBus.Error.AccessDenied": "this user may not use Bluetooth: join the group `bluetooth`",
     "org.freedesktop.DBus.Error.UnknownObject": "BlueZ has forgotten the sensor: scan again",
 }
+
+
+class NoBluetoothError(AcquisitionError):
+    """There is no Bluetooth on this machine that could be used.
+
+    Parameters
+    ----------
+    reason : str
+    way : str
+        To what can be done without, in the words of whoever was called.
+    """
+
+    def __init__(self, reason: str, way: str = VIRTUAL_WAY) -> None:
+        super().__init__(f"no Bluetooth can be used on this machine ({reason}); {way}")
+        self.reason = reason
 
 
 def explained(error: BaseException, doing: str) -> AcquisitionError:
@@ -33,7 +48,7 @@ def explained(error: BaseException, doing: str) -> AcquisitionError:
         return error
     reason = _no_bluetooth(error)
     if reason is not None:
-        return AcquisitionError(f"no Bluetooth can be used on this machine ({reason}); {VIRTUAL_WAY}")
+        return NoBluetoothError(reason)
     return AcquisitionError(f"{doing}: {short(error)}")
 
 

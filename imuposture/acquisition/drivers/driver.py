@@ -129,3 +129,10 @@ class Driver(Protocol):
     def identify(self) -> Procedure | None:
         """Return the steps that make the sensor blink or buzz; None if it cannot."""
         ...
+
+    def battery(self) -> Procedure | None:
+        """Return the steps after which a sensor that was just connected to has told its battery, as a `Status`.
+
+        None if it has only the standard characteristic, which anybody can read, or none at all.
+        """
+        ...

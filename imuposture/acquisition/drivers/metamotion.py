@@ -111,6 +111,11 @@ class MetaMotion:
         """Flash green ten times in five seconds."""
         return _writes(commands.LED_BLINK)
 
+    def battery(self) -> Procedure:
+        """Return the steps that ask for the battery."""
+        yield Subscribe(0)
+        yield from ask(_write(commands.BATTERY), "battery", 1.0)
+
     def _asked(self, settings: Settings) -> tuple[float, str, int, int]:
         one_imu(self, settings, OPTIONS)
         rate, route = rate_of(self, settings), choice(settings, "route", ROUTES, ROUTES[0])

@@ -108,6 +108,12 @@ class Movesense:
         """Return None: GSP has no way to light the LED."""
         return None
 
+    def battery(self) -> Procedure:
+        """Return the steps that greet the sensor and ask for the battery."""
+        yield Subscribe(0)
+        yield from ask(hello(REFERENCES["hello"]), "hello", 1.0)
+        yield from ask(get(REFERENCES["battery"], BATTERY_PATH), "battery", 1.0)
+
     def _asked(self, settings: Settings) -> tuple[float, bool]:
         one_imu(self, settings, OPTIONS)
         rate = rate_of(self, settings)

@@ -117,6 +117,10 @@ class Polar:
         """Return None: no way to make the sensor show itself is documented."""
         return None
 
+    def battery(self) -> Procedure | None:
+        """Return None: the standard characteristic tells."""
+        return None
+
     def _asked(self, settings: Settings) -> tuple[dict[str, float], dict[str, int]]:
         """Return the rate of each stream, and the ranges."""
         one_imu(self, settings, OPTIONS)

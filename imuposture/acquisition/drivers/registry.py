@@ -25,7 +25,7 @@ PROFILES = HERE / "profiles"
 BUILT_IN = ("capture2go", "metamotion", "movella_dot", "movesense", "polar", "witmotion")
 NEEDED = (
     *("name", "title", "verified", "channels", "min_mtu", "rates_hz", "default_rate_hz"),
-    *("matches", "stream", "decoder", "start", "stop", "identify"),
+    *("matches", "stream", "decoder", "start", "stop", "identify", "battery"),
 )
 
 

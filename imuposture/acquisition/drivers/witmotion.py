@@ -215,6 +215,12 @@ class WitMotion:
         """Return None: nothing on these sensors can be made to blink."""
         return None
 
+    def battery(self) -> Procedure:
+        """Return the steps that ask for the battery; the stream runs meanwhile."""
+        yield Subscribe(0)
+        yield from _read(BATTERY)
+        yield Unsubscribe(0)
+
     def poll(self, register: int) -> Procedure:
         """Ask for a register; the answer comes as ``Reply("register_..")``, and as a `Status` where it is known."""
         yield from _read(register)

@@ -12,7 +12,7 @@ from imuposture._blocks import ROLES, Role
 from imuposture._errors import RecordingError
 from imuposture.acquisition.readers.arrays import Columns, array_of
 from imuposture.acquisition.readers.assemble import assembled
-from imuposture.acquisition.readers.parquet_table import batches, opened_parquet
+from imuposture.acquisition.readers.parquet_table import batches, is_number, opened_parquet
 from imuposture.acquisition.readers.probe import OpenFile, Sensor, open_file
 from imuposture.acquisition.readers.recording import Recording
 from imuposture.acquisition.readers.session import told_of
@@ -21,6 +21,8 @@ from imuposture.acquisition.readers.table import SECONDS, FileRows, Layout, Sens
 from imuposture.acquisition.readers.text import safe_text
 
 __all__ = ["RoleTable", "from_samples"]
+
+_COUNTS = ("sent", "lost")
 
 
 def from_samples(path: Path, manifest_path: Path, manifest: Mapping[str, Any]) -> Recording:
@@ -37,7 +39,23 @@ def from_samples(path: Path, manifest_path: Path, manifest: Mapping[str, Any]) -
     opened = [_opened(path, role, told_of(manifest, role), settings) for role in _roles(path)]
     if not opened:
         raise RecordingError(f"{safe_text(path)}: holds no samples of an upper or lower sensor")
-    return assembled(opened, [file.streams for file in opened], settings, format_name="session samples", paths=(path,))
+    streams = [file.streams for file in opened]
+    notes = _counted(manifest)
+    return assembled(opened, streams, settings, format_name="session samples", notes=notes, paths=(path,))
+
+
+def _counted(manifest: Mapping[str, Any]) -> list[str]:
+    """Tell rows from samples: the table holds what both sensors' samples became on their common grid."""
+    alignment = manifest.get("alignment")
+    sensors = alignment.get("sensors") if isinstance(alignment, dict) else None
+    told = [
+        f"{role} {counts['sent']} ({counts['lost']} lost)"
+        for role, counts in (sensors.items() if isinstance(sensors, dict) else ())
+        if role in ROLES and isinstance(counts, dict) and all(isinstance(counts.get(one), int) for one in _COUNTS)
+    ]
+    if not told:
+        return []
+    return [f"rows are those of the grid that both sensors share; samples that the sensors took: {', '.join(told)}"]
 
 
 def _settings(path: Path, manifest: Mapping[str, Any]) -> Settings:
@@ -64,7 +82,7 @@ def _opened(path: Path, role: Role, told: Mapping[str, Any], settings: Settings)
         role,
         _triple("acc", "mps2"),
         _triple("gyr", "radps"),
-        mag if set(mag) <= set(names) else None,
+        mag if set(mag) <= set(names) and _any(path, role, mag[0]) else None,
         "flags" if "flags" in names else None,
     )
     layout = Layout("time_s", SECONDS, (columns,))
@@ -84,6 +102,17 @@ def _triple(quantity: str, unit: str) -> Triple:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 < value < 1e9 else None
+
+
+def _any(path: Path, role: Role, column: str) -> bool:
+    """Tell whether a sensor has a number in a column; the table has all columns, whatever was measured."""
+    for batch in batches(path, [column, "role"]):
+        values = batch.filter(compute.equal(batch.column("role"), role)).column(column)
+        if not is_number(values.type):
+            return True  # reading it refuses it in words
+        if compute.any(compute.is_finite(values)).as_py():
+            return True
+    return False
 
 
 def _roles(path: Path) -> list[Role]:

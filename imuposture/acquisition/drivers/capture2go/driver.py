@@ -156,6 +156,11 @@ class Capture2Go:
         """Return the steps that light the LED for 5 s."""
         yield Write(WRITE, pack(Header.SET_LED, struct.pack("<qqB", 0, BLINK_NS, 1)))
 
+    def battery(self) -> Procedure:
+        """Return the steps that ask for the state, which the battery is part of."""
+        yield Subscribe(0)
+        yield from self.status()
+
     def device_info(self) -> Procedure:
         """Ask who the sensor is; the answer comes as ``Reply("device_info")``."""
         yield from _try(Header.GET_DEVICE_INFO)

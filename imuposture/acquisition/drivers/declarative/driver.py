@@ -129,6 +129,10 @@ class ProfileDriver:
             return None
         return self._steps(self.profile.identify, self.parameters(Settings("upper")))
 
+    def battery(self) -> Procedure | None:
+        """Return None: a profile's battery is the standard characteristic."""
+        return None
+
     def polls(self, settings: Settings) -> tuple[tuple[float, Procedure], ...]:
         """Return what is to be asked while the sensor streams: every how many seconds, and the steps.
 

@@ -182,6 +182,10 @@ class MovellaDot:
         held = yield from _control()
         yield Write(CONTROL, bytes([IDENTIFY, 1]) + held[2:])
 
+    def battery(self) -> Procedure:
+        """Return the steps that read the battery."""
+        yield Read(BATTERY_AT)
+
     def reset_heading(self, revert: bool = False) -> Procedure:
         """Take the heading of now as 0, or go back; while it measures, and no second time without going back."""
         yield Write(RESET, (7 if revert else 1).to_bytes(2, "little"))
