@@ -1,9 +1,11 @@
 """Rows of one quantity, counted for the whole session or for a window."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ NO_SD: FloatArray = np.zeros(0)  # where nobody will ask for the mean of the sta
 
 BIN = 0.05  # degrees (or degrees a second), width of a bin of the percentiles. Small: memory; large: coarse percentiles
 REACH = 180.0  # degrees
+GRACE_S = 5e-7  # s; a row that should open a window may lie a rounding error before it
 
 
 class Tally:
@@ -196,20 +199,26 @@ class Windows:
         self.first_s: float | None = None
 
     def split(self, time: FloatArray) -> Iterator[tuple[int, slice]]:
-        """Yield the number of a window and the rows of ``time`` in it."""
+        """Yield the number of a window and the rows of ``time``, which increases, in it."""
         if not len(time):
             return
         if self.first_s is None:
             self.first_s = float(time[0])
-        index = self.index(time)
-        edges = np.flatnonzero(np.diff(index)) + 1
-        for begin, end in zip([0, *edges.tolist()], [*edges.tolist(), len(time)], strict=True):
-            yield int(index[begin]), slice(begin, end)
+        begin = 0
+        while begin < len(time):
+            number = self.number(time[begin])
+            last = self.number(time[-1]) == number
+            end = len(time) if last else bisect_right(time, number, begin, key=self.number)
+            yield number, slice(begin, end)
+            begin = end
+
+    def number(self, time_s: float) -> int:
+        """Return the number of the window of a time."""
+        return floor((time_s - self.start(0) + GRACE_S) / self._seconds)
 
     def index(self, time: FloatArray) -> NDArray[np.int64]:
         """Return the number of the window of each time."""
-        # Half a microsecond of grace: a row that should open a window may lie a rounding error before it.
-        return np.floor((time - self.start(0) + 5e-7) / self._seconds).astype(np.int64)
+        return np.floor((time - self.start(0) + GRACE_S) / self._seconds).astype(np.int64)
 
     def start(self, number: int) -> float:
         """Return when a window begins, s."""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
+from math import isfinite
 
 import numpy as np
 
@@ -266,7 +267,7 @@ def _details(found: dict[str, float], plane: int, size: float, off_plane: float)
         f"coupled_{PLANES[(plane + 2) % 3]}_deg": whole * found["at_peak_b"],
         "sd_deg": found["sd"],
     }
-    return {name: float(value) for name, value in details.items() if np.isfinite(value)}
+    return {name: float(value) for name, value in details.items() if isfinite(value)}
 
 
 def _is_part(small: _Excursion, large: _Excursion) -> bool:

@@ -4,6 +4,7 @@ Batches are cut at a fixed number of rows, not where the blocks end, and events 
 end: the same recording gives the same tables, and the same files byte for byte, however it was cut into blocks.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -215,15 +216,23 @@ def _table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
 
 def _from_list(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return a column of text or numbers; None is null."""
+    if pa.types.is_floating(kind):
+        return _from_numbers(np.array(values, kind.to_pandas_dtype()), kind)  # None becomes NaN, and that null
     present = np.array([value is not None for value in values], bool) if None in values else None
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        texts = [value.encode() if isinstance(value, str) else value or b"" for value in values]
-        offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        texts = _encoded(values) if pa.types.is_string(kind) else [value or b"" for value in values]
+        offsets = np.fromiter(itertools.accumulate(map(len, texts), initial=0), np.int32, len(texts) + 1)
         return pa.Array.from_buffers(
             kind, len(values), [_bitmap(present), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
         )
     numbers = values if present is None else [0 if value is None else value for value in values]
     return _from_numbers(np.array(numbers, kind.to_pandas_dtype()), kind, present)
+
+
+def _encoded(texts: Sequence[str | None]) -> list[bytes]:
+    """Return texts as UTF-8, each different one encoded once: an hour has thousands, of some dozens of kinds."""
+    known = {text: (text or "").encode() for text in set(texts)}
+    return [known[text] for text in texts]
 
 
 def _from_numbers(values: NDArray[Any], kind: pa.DataType, present: NDArray[np.bool_] | None = None) -> pa.Array:

@@ -37,12 +37,13 @@ def rest_level(acc: FloatArray, rate_hz: float) -> float | None:
         Median over the quietest tenth of all whole seconds; None when no second is without a missing sample.
     """
     length = max(int(rate_hz), 2)
-    seconds = acc[: len(acc) // length * length].reshape(-1, length, 3)
-    seconds = seconds[np.isfinite(seconds.sum(axis=(1, 2)))]
-    if not len(seconds):
+    # Along a row of a second NumPy sums five times as fast as over a few columns.
+    axes = np.ascontiguousarray(acc[: len(acc) // length * length].T).reshape(3, -1, length)
+    axes = axes[:, np.isfinite(axes.sum(axis=(0, 2)))]
+    if not axes.size:
         return None
-    unrest = seconds.var(axis=1).sum(axis=1)
-    level = np.sqrt(_squares(seconds)).mean(axis=1)
+    unrest = axes.var(axis=2).sum(axis=0)
+    level = np.sqrt((axes * axes).sum(axis=0)).mean(axis=1)
     # Relative unrest: a stretch of zeros is not quiet but dead.
     order = np.argsort(unrest / np.maximum(level, 1e-12) ** 2 + (level == 0) * 1e12, kind="stable")
     return float(np.median(level[order[: max(len(order) // 10, 1)]]))
@@ -142,11 +143,13 @@ def _compared(observed: FloatArray, predicted: FloatArray) -> Agreement:
 
 def repeats(acc: FloatArray, gyr: FloatArray) -> float:
     """Count how many rows in a row show the same sample, on average; 1.0 for a sensor that repeats nothing."""
-    rows = np.hstack((acc, gyr))
-    rows = rows[_every(np.isfinite(rows))]
-    if len(rows) < 2:
+    whole = _every(np.isfinite(acc)) & _every(np.isfinite(gyr))
+    if not whole.all():
+        acc, gyr = acc[whole], gyr[whole]
+    if len(acc) < 2:
         return 1.0
-    return len(rows) / (1 + int((~_every(rows[1:] == rows[:-1])).sum()))
+    alike = _every(acc[1:] == acc[:-1]) & _every(gyr[1:] == gyr[:-1])
+    return len(acc) / (1 + len(alike) - int(np.count_nonzero(alike)))
 
 
 # The reductions of NumPy take ten times as long where a row has three values only.
