@@ -79,7 +79,14 @@ def test_mirrored_rows_give_negated_differences_and_swapped_sides(whole):
     mirrored = posture(angles, RATE, sd=0.8, start=3.21, quality=BLOCK.quality)
     turned = cut(MetricSet(CONTEXT), mirrored, [1000])
     swap = {"right": "left", "left": "right"}
-    signed = {"mean_angle", "median_angle", "range_difference", "repetition_bias", "coupled_in_flexion"}
+    signed = {
+        "mean_angle",
+        "median_angle",
+        "range_difference",
+        "repetition_bias",
+        "coupled_in_flexion",
+        "repetition_dose_difference",
+    }
     reciprocal = {"right_of_left_of_size", "right_of_left_of_range"}
     for plain, other in ((whole.summary, turned.summary), (whole.windows, turned.windows)):
         found = {(f.metric, f.plane, f.side, f.start_s): f for f in other}

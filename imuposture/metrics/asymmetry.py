@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import pi, sqrt
 
-from imuposture._blocks import Figure, MetricBlock, Plane, Quality
+from imuposture._blocks import Figure, MetricBlock, Plane, Quality, Verdict
 from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext, Observed
 from imuposture.metrics._sides import Half, Halves, missing_side
-from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_tail
+from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_quantile, t_tail
 from imuposture.metrics._tally import Span, Tally, WindowTallies, usable
 from imuposture.metrics.range_of_motion import angle_sd, range_difference
 from imuposture.metrics.repetitions import count_bias
@@ -23,6 +23,7 @@ __all__ = ["Asymmetry"]
 FEWEST_MINUTES = 0.5  # min of usable rows below which a mean posture says nothing
 FEWEST_A_SIDE = 3  # repetitions to each side below which sizes say nothing (ranges: mean of all valid, at least 3)
 FEWEST_COUNTED = 10  # repetitions in a plane below which their sides say nothing
+CLAIMS = 10  # verdicts a report
 EVEN_BIAS = 0.2  # a count bias within plus and minus this (40 to 60 % to one side) is even
 NO_SD = "the standard deviation of the angle is not known"
 FLOOR_SEM = 2.0  # percent indices need both sides above this many standard errors (docs/metrics.md, asymmetry.index)
@@ -37,6 +38,8 @@ class _Claim:
     figure: Figure
     comparison: Comparison
     reason: str | None = None  # why nothing can be told
+    least: float | None = None  # the least that this recording would show, in the unit of the figure
+    margin: float | None = None  # even within plus and minus this
 
 
 class Asymmetry:
@@ -67,16 +70,40 @@ class Asymmetry:
         claims = list(self._claims())
         verdicts = judge([claim.comparison for claim in claims], self._context.report_error)
         judged = [
-            claim.figure._replace(verdict=verdict, reason=claim.reason)
+            claim.figure._replace(verdict=verdict, reason=_reason(claim, verdict))
             for claim, verdict in zip(claims, verdicts, strict=True)
         ]
-        return MetricBlock(windows=windows, summary=(*judged, *self._posture_figures(), *self._indices()))
+        others = (*map(_detectable, claims), *self._sums(), *self._posture_figures(), *self._indices())
+        return MetricBlock(windows=windows, summary=(*judged, *others))
 
     def _window(self, window: Span) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
             if window.tallies[plane].n:
                 yield self._mean(window, plane)
                 yield from self._times(window, plane)
+
+    def _claim(self, figure: Figure, found: Uncertain | None, margin: float | None, why: str | None) -> _Claim:
+        """Return what waits for a verdict, or ``why`` nothing can be told; without ``margin`` it is never even."""
+        if found is None or why is not None:
+            return _Claim(figure, Comparison(1.0, 1.0, may_be_even=False, tellable=False), why)
+        beyond = 1.0 if margin is None else found.beyond(margin)
+        comparison = Comparison(found.differs(), beyond, may_be_even=margin is not None, tellable=True)
+        return _Claim(figure, comparison, least=found.detectable(self._strictest()), margin=margin)
+
+    def _strictest(self) -> float:
+        """Return the level at which the first of all verdicts of a report is given (Holm 1979)."""
+        return 1.0 - 0.5 * self._context.report_error / CLAIMS
+
+    def _sums(self) -> Iterator[Figure]:
+        for plane in SIDED_PLANES:
+            right, left = self._sides(plane)
+            name, definition, n = "size_sum", "asymmetry.size_sum/1", len(right) + len(left)
+            if not (len(right) and len(left)):
+                yield Figure(name, None, "deg", definition, plane, n=n, reason=missing_side(right, left))
+                continue
+            soft = self._context.soft_tissue_sd_deg
+            found = difference(right.amplitude, left.amplitude, sqrt(2.0) * soft, sign=1.0)
+            yield _with_interval(Figure(name, found.value, "deg", definition, plane, n=n), found)
 
     def _claims(self) -> Iterator[_Claim]:
         for plane in SIDED_PLANES:
@@ -94,7 +121,7 @@ class Asymmetry:
             why = f"less than {FEWEST_MINUTES:g} minutes of usable rows"
         if why is None and found is None:
             why = NO_SD
-        return _claim(self._mean(self._tallies.whole, plane), found, None, why)
+        return self._claim(self._mean(self._tallies.whole, plane), found, None, why)
 
     def _uncertain_mean(self, plane: Plane, tally: Tally) -> Uncertain | None:
         """Return the mean angle; its error is one draw of neutral stance, mounting and heading, however many rows."""
@@ -146,7 +173,7 @@ class Asymmetry:
             why = f"fewer than {FEWEST_A_SIDE} repetitions to a side"
         if why is None and not (right.known and left.known):
             why = NO_SD
-        return _claim(_with_interval(figure, found), found, margin, why)
+        return self._claim(_with_interval(figure, found), found, margin, why)
 
     def _uncalibrated(self) -> str | None:
         return None if self._context.calibrated else "no calibration"
@@ -162,11 +189,13 @@ class Asymmetry:
         if n < FEWEST_COUNTED:
             why = why or f"fewer than {FEWEST_COUNTED} repetitions"
         if why:
-            return _claim(figure, None, EVEN_BIAS, why)
+            return self._claim(figure, None, EVEN_BIAS, why)
         bias = (right - left) / n
         inside = EVEN_BIAS - abs(bias)
         beyond = 0.5 * _normal_tail(inside * sqrt(n / (1.0 - EVEN_BIAS * EVEN_BIAS))) if inside > 0.0 else 1.0
-        return _Claim(figure, Comparison(_normal_tail(bias * sqrt(n)), beyond, may_be_even=True, tellable=True))
+        comparison = Comparison(_normal_tail(bias * sqrt(n)), beyond, may_be_even=True, tellable=True)
+        least = t_quantile(float("inf"), self._strictest()) / sqrt(n)
+        return _Claim(figure, comparison, least=min(least, 1.0), margin=EVEN_BIAS)
 
     def _coupling_claim(self, plane: Plane) -> _Claim:
         sample, found = self._halves.coupled[plane], None
@@ -179,7 +208,7 @@ class Asymmetry:
         why = self._uncalibrated()
         if len(sample) < FEWEST_A_SIDE:
             why = why or f"fewer than {FEWEST_A_SIDE} forward or backward bends"
-        return _claim(_with_interval(figure, found), found, None, why)
+        return self._claim(_with_interval(figure, found), found, None, why)
 
     def _posture_figures(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
@@ -228,12 +257,26 @@ def _tallies(context: MetricContext) -> dict[str, Tally]:
     return {plane: Tally(context.rate_hz, dead_band=context.dead_band_deg) for plane in SIDED_PLANES}
 
 
-def _claim(figure: Figure, found: Uncertain | None, margin: float | None, why: str | None) -> _Claim:
-    """Return what waits for a verdict, or ``why`` nothing can be told; without ``margin`` it is never called even."""
-    if found is None or why is not None:
-        return _Claim(figure, Comparison(1.0, 1.0, may_be_even=False, tellable=False), why)
-    beyond = 1.0 if margin is None else found.beyond(margin)
-    return _Claim(figure, Comparison(found.differs(), beyond, may_be_even=margin is not None, tellable=True))
+def _reason(claim: _Claim, verdict: Verdict) -> str | None:
+    """Say why the verdict is what it is."""
+    figure, unit = claim.figure, "" if claim.figure.unit == "1" else f" {claim.figure.unit}"
+    if verdict == "cannot_tell" or figure.value is None:
+        return claim.reason
+    if verdict == "even":
+        return f"a difference of {claim.margin:g}{unit} or more can be ruled out"
+    size, shown = f"{abs(figure.value):.2g}{unit}", f"{claim.least:.2g}{unit}" if claim.least is not None else "unknown"
+    if verdict == "asymmetric":
+        return f"{size}: no difference can be ruled out"
+    return f"{size}, while this recording would show {shown}"
+
+
+def _detectable(claim: _Claim) -> Figure:
+    """Return what difference the recording could have shown."""
+    figure, name = claim.figure, claim.figure.metric.removeprefix("asymmetry_of_")
+    suffix = "@own_neutral" if "own_neutral" in figure.definition else ""
+    why = claim.reason or (None if claim.least is not None else "the spread of the repetitions is not known")
+    definition = f"asymmetry.detectable/1{suffix}"
+    return Figure(f"detectable_{name}", claim.least, figure.unit, definition, figure.plane, n=figure.n, reason=why)
 
 
 def _normal_tail(z: float) -> float:
