@@ -15,6 +15,12 @@ cdef enum:
     POSTURE_CHANGE = 1
     ABORTED = 2
 
+# What a gap of late did: nothing, it began at rest, or it began away from the level.
+cdef enum:
+    WHOLE = 0
+    AT_REST = 1
+    AWAY = 2
+
 # Where an excursion may have begun or ended: the row nearest the level so far, and what happened since.
 cdef struct Mark:
     double t

@@ -7,8 +7,8 @@ with that which excursions are one movement. Shapes and values are checked there
 
 from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
 from movement_state cimport (
-    ABORTED, OUT, POSTURE_CHANGE, REPETITION, REST, RETURNING, Finds, Found, Mark, Plane, Row, Settings,
-    enter, larger, median, remember, smaller, smooth,
+    ABORTED, AT_REST, AWAY, OUT, POSTURE_CHANGE, REPETITION, REST, RETURNING, Finds, Found, Mark, Plane, Row, Settings,
+    WHOLE, enter, larger, median, remember, smaller, smooth,
 )
 
 STATE_SIZE = sizeof(Plane) // sizeof(double)
@@ -107,6 +107,14 @@ cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) 
     row.start = larger(settings.start_deg, settings.start_noise * noise)
     if plane.seeded == 0.0 or row.t - plane.t > settings.change_hold_s:  # after a long gap nothing is known of the rest
         _seed(row, plane)
+    elif (
+        plane.cut == AT_REST
+        and row.t - plane.t > settings.rest_hold_s
+        and fabs(x - plane.level) > settings.rest_deg
+        and _is_upright(row, plane.level, settings)
+    ):
+        _seed(row, plane)  # somebody who slouched has stood up
+        plane.cut = AWAY
     elif (row.t - plane.t) * settings.rate_hz > 2.5:
         _anchor(row, plane)
     step = fabs(x - plane.x)
@@ -130,7 +138,7 @@ cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) 
 
 cdef void _seed(const Row* row, Plane* plane) noexcept nogil:
     """Take the row as the level, for want of anything better."""
-    plane.cut = 0.0
+    plane.cut = WHOLE
     plane.seeded = 1.0
     plane.seeded_t = row.t
     plane.mode = REST
@@ -181,12 +189,12 @@ cdef void _rest(const Row* row, const Settings* settings, Plane* plane) noexcept
     elif d * (plane.mark.x - plane.level) < 0.0:  # so fast through the level that no row fell near it
         _set_mark(row, 0.0, &plane.mark)
         plane.mark.x = plane.level
-    if fabs(d) <= row.inner:
-        plane.cut = 0.0
+    if fabs(d) <= row.inner and (row.t - plane.seeded_t > settings.settle_s or plane.cut == AT_REST):
+        plane.cut = WHOLE
     if row.t - plane.seeded_t <= settings.settle_s and plane.anchor_t <= plane.seeded_t:
         plane.level = plane.hold_sum / plane.hold_n
     elif row.t - plane.anchor_t >= settings.rest_hold_s:
-        plane.cut = 0.0
+        plane.cut = WHOLE
         plane.level = plane.hold_sum / plane.hold_n
         _set_mark(row, 0.0, &plane.mark)
     elif fabs(d) > row.start and fabs(row.x[0] - plane.mark.x) > row.start:
@@ -231,7 +239,7 @@ cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* f
         plane.hold_sum, plane.hold_n = row.x[0], 1.0
         plane.band_t = INFINITY
         plane.valley.distance = INFINITY
-    hold_s = settings.upright_hold_s if _is_upright(row, settings, plane) else settings.change_hold_s
+    hold_s = settings.upright_hold_s if _is_upright(row, plane.base, settings) else settings.change_hold_s
     held = row.t - plane.anchor_t >= hold_s
     if plane.mode == RETURNING and _is_over(row, settings, plane):
         _close(row, settings, plane, finds)
@@ -245,9 +253,9 @@ cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* f
         _set_mark(row, 0.0, &plane.mark)
 
 
-cdef inline bint _is_upright(const Row* row, const Settings* settings, const Plane* plane) noexcept nogil:
+cdef inline bint _is_upright(const Row* row, double base, const Settings* settings) noexcept nogil:
     """Who slouched and is upright again has changed posture, sooner than somebody who leaves upright."""
-    cdef double x = fabs(row.x[0]), level = fabs(plane.base)
+    cdef double x = fabs(row.x[0]), level = fabs(base)
     return x < level and x <= larger(settings.start_deg, 0.5 * level)
 
 
@@ -279,8 +287,8 @@ cdef bint _is_over(const Row* row, const Settings* settings, Plane* plane) noexc
 cdef void _close(const Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """End an excursion at its valley, which is where the next one may start."""
     cdef double past = plane.side * (row.x[0] - plane.level)
-    _report(row.t, plane.valley.t, ABORTED if plane.cut else REPETITION, plane, finds)
-    plane.cut = 0.0
+    _report(row.t, plane.valley.t, REPETITION if plane.cut == WHOLE else ABORTED, plane, finds)
+    plane.cut = WHOLE
     plane.mark = plane.valley
     if row.t - plane.anchor_t >= settings.rest_hold_s:
         plane.level = plane.hold_sum / plane.hold_n
@@ -298,11 +306,12 @@ cdef void _close(const Row* row, const Settings* settings, Plane* plane, Finds* 
 
 cdef void _cut_off(const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """Rows are missing: an excursion that was nearly back is over, any other one is aborted."""
-    if plane.mode == RETURNING and plane.valley.distance <= _band(settings, plane) and plane.cut == 0.0:
+    cdef double cut = AT_REST if plane.mode == REST and plane.cut != AWAY else AWAY
+    if plane.mode == RETURNING and plane.valley.distance <= _band(settings, plane) and plane.cut == WHOLE:
         _report(plane.t, plane.valley.t, REPETITION, plane, finds)
     elif plane.mode != REST:
         _report(plane.t, plane.t, ABORTED, plane, finds)
-    plane.cut = 1.0
+    plane.cut = cut
     plane.recent_n = 0.0
     plane.mark.x = plane.level
     plane.mark.distance = INFINITY  # the next row is marked, however far away

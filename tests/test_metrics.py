@@ -79,7 +79,14 @@ def test_mirrored_rows_give_negated_differences_and_swapped_sides(whole):
     mirrored = posture(angles, RATE, sd=0.8, start=3.21, quality=BLOCK.quality)
     turned = cut(MetricSet(CONTEXT), mirrored, [1000])
     swap = {"right": "left", "left": "right"}
-    signed = {"mean_angle", "median_angle", "range_difference", "repetition_bias", "coupled_in_flexion"}
+    signed = {
+        "mean_angle",
+        "median_angle",
+        "range_difference",
+        "repetition_bias",
+        "coupled_in_flexion",
+        "repetition_dose_difference",
+    }
     reciprocal = {"right_of_left_of_size", "right_of_left_of_range"}
     for plain, other in ((whole.summary, turned.summary), (whole.windows, turned.windows)):
         found = {(f.metric, f.plane, f.side, f.start_s): f for f in other}
@@ -117,6 +124,19 @@ def test_no_rows_give_figures_without_values_or_zero_counts():
     assert block.events == block.windows == ()
     assert {f.value for f in block.summary} <= {None, 0.0}
     assert {f.verdict for f in block.summary} <= {None, "cannot_tell"}
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_what_cannot_be_told_says_why(whole, calibrated):
+    """Whole, uncalibrated, without spinal angles and without rows: no value and no verdict without its reason."""
+    bare = posture(np.full((900, 3), np.nan), RATE, quality=np.zeros(900))
+    blocks = [cut(MetricSet(MetricContext(RATE, calibrated=calibrated)), rows, []) for rows in (BLOCK, bare)]
+    blocks += [whole, MetricSet(CONTEXT).finish()]
+    for figure in (f for block in blocks for f in (*block.summary, *block.windows)):
+        if figure.value is None or figure.verdict == "cannot_tell":
+            assert figure.reason, figure
+        elif figure.verdict is None:
+            assert figure.reason is None, figure
 
 
 def test_no_figure_is_nan_or_infinite(whole):

@@ -250,3 +250,37 @@ def test_one_repetition_a_side_has_no_interval():
         assert (figure.low, figure.high) == (None, None)
     assert found["range_of_motion", "lateral_bend", "right"].low is None
     assert found["symmetry_index_of_size", "lateral_bend", None].value is None
+
+
+def test_every_verdict_says_what_it_rests_on():
+    for angles in (sets(32.0, 24.0), sets(28.0, 28.0), sets(28.0, 26.0, n=4)):
+        judged = [figure for figure in summary(angles).values() if figure.verdict]
+        assert all(figure.reason for figure in judged)
+        for figure in judged:
+            words = {"asymmetric": "can be ruled out", "even": "can be ruled out", "not_shown": "would show"}
+            assert words.get(figure.verdict, "") in figure.reason
+
+
+def test_what_could_have_been_shown_is_what_is_shown():
+    """A difference a little above the detectable one is called asymmetric, one a little below it is not."""
+    base = MetricContext(RATE, soft_tissue_sd_deg=0.0)
+    detectable = summary(sets(28.0, 28.0), base, sd=0.0)["detectable_range", "lateral_bend", None].value
+    assert detectable == pytest.approx(2 * 2.0 * stats.t.ppf(1 - 0.00125, 400), rel=0.02)
+    for factor, verdict in ((1.1, "asymmetric"), (0.9, "not_shown")):
+        more = factor * detectable / 2
+        found = summary(sets(28.0 + more, 28.0 - more), base, sd=0.0)["asymmetry_of_range", "lateral_bend", None]
+        assert found.verdict == verdict
+
+
+def test_the_ledger_adds_up_and_says_what_would_even_it_out():
+    found = summary(train(RATE, [(30.0, 2.0)] * 12 + [(-20.0, 2.0)] * 4), names=["ledger"])
+    assert found["repetition_dose", "lateral_bend", "right"].value == pytest.approx(360.0, rel=0.01)
+    assert found["repetition_dose", "lateral_bend", "left"].value == pytest.approx(80.0, rel=0.01)
+    assert found["repetition_dose_difference", "lateral_bend", None].value == pytest.approx(280.0, rel=0.01)
+    assert found["evening_repetitions", "lateral_bend", "left"].value == 14
+    assert found["evening_repetitions", "lateral_bend", "right"].value == 0
+
+
+def test_an_even_ledger_asks_for_nothing():
+    found = summary(train(RATE, [(30.0, 2.0), (-29.0, 2.0)] * 5), names=["ledger"])
+    assert [found["evening_repetitions", "lateral_bend", side].value for side in ("right", "left")] == [0, 0]

@@ -231,6 +231,28 @@ def test_who_stands_up_and_bends_soon_bends_forward():
     assert sides(found(angles)) == [("posture_change", "flexion", False), *truth(0, [1] * 3)]
 
 
+@pytest.mark.parametrize("stand", [0.6, 1.5, 6.0])
+@pytest.mark.parametrize("slouch", [15.0, 35.0])
+def test_who_stands_up_in_a_gap_and_bends_soon_bends_forward(stand, slouch):
+    """Slouched for 20 s, nothing for 3 s, upright for a moment, then bends: the slouch is no level any more."""
+    bends = train(50.0, [(60.0, 3.0), (45.0, 3.0)], plane=0, pause=1.5, before=stand)
+    sat = np.full((1000, 3), [slouch, 0.0, 0.0])
+    events = found(np.concatenate([sat, np.full((150, 3), np.nan), bends]))
+    assert sides(events) == truth(0, [1, 1])
+    assert [e.amplitude_deg for e in events] == pytest.approx([60.0, 45.0], abs=0.5)
+
+
+def test_what_comes_out_of_a_gap_on_the_move_is_aborted():
+    """Standing, a gap of 3 s, first seen half way down a bend: where it began nobody knows."""
+    down = bend(50.0, 4.0, 60.0)[50:]
+    tail = np.concatenate([down, np.zeros(100), bend(50.0, 4.0, 60.0), np.zeros(150)])
+    flexion = np.concatenate([np.zeros(200), np.full(150, np.nan), tail])
+    events = found(np.stack([flexion, 0 * flexion, 0 * flexion], axis=1))
+    assert [e.kind for e in events][-1] == "repetition"
+    assert "repetition" not in [e.kind for e in events][:-1]
+    assert events[-1].side == "forward"
+
+
 def test_a_rest_a_little_off_the_last_one_is_the_next_level():
     """The back settles 6 degrees off after the first bend; later bends start from there."""
     way = minimum_jerk(50.0, 1.0)

@@ -17,6 +17,7 @@ from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Ob
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.exposure import Exposure
+from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
@@ -30,6 +31,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "repetitions": Repetitions,
     "range_of_motion": RangeOfMotion,
     "asymmetry": Asymmetry,
+    "ledger": Ledger,
     "exposure": Exposure,
     "changes": Changes,
 }

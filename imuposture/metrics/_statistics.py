@@ -74,6 +74,10 @@ class Uncertain:
         half = self.error * (Z95 if self.df == inf else t_quantile(self.df))
         return self.value - half, self.value + half
 
+    def detectable(self, level: float) -> float | None:
+        """Return the least value that is told from 0 with an error of 1 - ``level``; None where that is unknown."""
+        return None if self.error == inf else self.error * t_quantile(self.df, level)
+
     def differs(self) -> float:
         """Return the two-sided probability of such a value if the truth were 0."""
         return self._tail(self.value)

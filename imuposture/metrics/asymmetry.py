@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import pi, sqrt
 
-from imuposture._blocks import Figure, MetricBlock, Plane, Quality
-from imuposture.metrics._context import SIDED_PLANES, MetricContext, Observed
-from imuposture.metrics._sides import Half, Halves
-from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_tail
+from imuposture._blocks import Figure, MetricBlock, Plane, Quality, Verdict
+from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext, Observed
+from imuposture.metrics._sides import Half, Halves, missing_side
+from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_quantile, t_tail
 from imuposture.metrics._tally import Span, Tally, WindowTallies, usable
 from imuposture.metrics.range_of_motion import angle_sd, range_difference
 from imuposture.metrics.repetitions import count_bias
@@ -23,7 +23,9 @@ __all__ = ["Asymmetry"]
 FEWEST_MINUTES = 0.5  # min of usable rows below which a mean posture says nothing
 FEWEST_A_SIDE = 3  # repetitions to each side below which sizes say nothing (ranges: mean of all valid, at least 3)
 FEWEST_COUNTED = 10  # repetitions in a plane below which their sides say nothing
+CLAIMS = 10  # verdicts a report
 EVEN_BIAS = 0.2  # a count bias within plus and minus this (40 to 60 % to one side) is even
+NO_SD = "the standard deviation of the angle is not known"
 FLOOR_SEM = 2.0  # percent indices need both sides above this many standard errors (docs/metrics.md, asymmetry.index)
 
 COLUMNS = {"lateral_bend": "lateral_bend_deg", "axial_rotation": "axial_rotation_deg"}
@@ -35,6 +37,9 @@ class _Claim:
 
     figure: Figure
     comparison: Comparison
+    reason: str | None = None  # why nothing can be told
+    least: float | None = None  # the least that this recording would show, in the unit of the figure
+    margin: float | None = None  # even within plus and minus this
 
 
 class Asymmetry:
@@ -64,14 +69,41 @@ class Asymmetry:
         windows = tuple(figure for window in self._tallies.finish() for figure in self._window(window))
         claims = list(self._claims())
         verdicts = judge([claim.comparison for claim in claims], self._context.report_error)
-        judged = [claim.figure._replace(verdict=verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
-        return MetricBlock(windows=windows, summary=(*judged, *self._posture_figures(), *self._indices()))
+        judged = [
+            claim.figure._replace(verdict=verdict, reason=_reason(claim, verdict))
+            for claim, verdict in zip(claims, verdicts, strict=True)
+        ]
+        others = (*map(_detectable, claims), *self._sums(), *self._posture_figures(), *self._indices())
+        return MetricBlock(windows=windows, summary=(*judged, *others))
 
     def _window(self, window: Span) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
             if window.tallies[plane].n:
                 yield self._mean(window, plane)
                 yield from self._times(window, plane)
+
+    def _claim(self, figure: Figure, found: Uncertain | None, margin: float | None, why: str | None) -> _Claim:
+        """Return what waits for a verdict, or ``why`` nothing can be told; without ``margin`` it is never even."""
+        if found is None or why is not None:
+            return _Claim(figure, Comparison(1.0, 1.0, may_be_even=False, tellable=False), why)
+        beyond = 1.0 if margin is None else found.beyond(margin)
+        comparison = Comparison(found.differs(), beyond, may_be_even=margin is not None, tellable=True)
+        return _Claim(figure, comparison, least=found.detectable(self._strictest()), margin=margin)
+
+    def _strictest(self) -> float:
+        """Return the level at which the first of all verdicts of a report is given (Holm 1979)."""
+        return 1.0 - 0.5 * self._context.report_error / CLAIMS
+
+    def _sums(self) -> Iterator[Figure]:
+        for plane in SIDED_PLANES:
+            right, left = self._sides(plane)
+            name, definition, n = "size_sum", "asymmetry.size_sum/1", len(right) + len(left)
+            if not (len(right) and len(left)):
+                yield Figure(name, None, "deg", definition, plane, n=n, reason=missing_side(right, left))
+                continue
+            soft = self._context.soft_tissue_sd_deg
+            found = difference(right.amplitude, left.amplitude, sqrt(2.0) * soft, sign=1.0)
+            yield _with_interval(Figure(name, found.value, "deg", definition, plane, n=n), found)
 
     def _claims(self) -> Iterator[_Claim]:
         for plane in SIDED_PLANES:
@@ -84,8 +116,12 @@ class Asymmetry:
     def _mean_claim(self, plane: Plane) -> _Claim:
         tally = self._tallies.whole.tallies[plane]
         found = self._uncertain_mean(plane, tally)
-        tellable = found is not None and self._context.calibrated and tally.minutes >= FEWEST_MINUTES
-        return _Claim(self._mean(self._tallies.whole, plane), _comparison(found, None, tellable))
+        why = NO_ROWS if not tally.n else self._uncalibrated()
+        if why is None and tally.minutes < FEWEST_MINUTES:
+            why = f"less than {FEWEST_MINUTES:g} minutes of usable rows"
+        if why is None and found is None:
+            why = NO_SD
+        return self._claim(self._mean(self._tallies.whole, plane), found, None, why)
 
     def _uncertain_mean(self, plane: Plane, tally: Tally) -> Uncertain | None:
         """Return the mean angle; its error is one draw of neutral stance, mounting and heading, however many rows."""
@@ -98,8 +134,8 @@ class Asymmetry:
         tally = span.tallies[plane]
         value, found = tally.mean if tally.n else None, self._uncertain_mean(plane, tally)
         low, high = found.interval() if found else (None, None)
-        definition = "asymmetry.mean/1@own_neutral"
-        return span.figure()("mean_angle", value, "deg", definition, plane, low=low, high=high, n=tally.n)
+        definition, why = "asymmetry.mean/1@own_neutral", None if tally.n else NO_ROWS
+        return span.figure()("mean_angle", value, "deg", definition, plane, low=low, high=high, n=tally.n, reason=why)
 
     def _range_claim(self, plane: Plane) -> _Claim:
         right, left = self._sides(plane)
@@ -130,11 +166,17 @@ class Asymmetry:
 
     def _sided(self, name: str, definition: str, plane: Plane, found: Uncertain | None, margin: float | None) -> _Claim:
         right, left = self._sides(plane)
-        enough = min(len(right), len(left)) >= FEWEST_A_SIDE and right.known and left.known
         value = found.value if found else None
         figure = Figure(name, value, "deg", definition, plane, n=len(right) + len(left))
-        tellable = found is not None and enough and self._context.calibrated
-        return _Claim(_with_interval(figure, found), _comparison(found, margin, tellable))
+        why = missing_side(right, left) if found is None else self._uncalibrated()
+        if why is None and min(len(right), len(left)) < FEWEST_A_SIDE:
+            why = f"fewer than {FEWEST_A_SIDE} repetitions to a side"
+        if why is None and not (right.known and left.known):
+            why = NO_SD
+        return self._claim(_with_interval(figure, found), found, margin, why)
+
+    def _uncalibrated(self) -> str | None:
+        return None if self._context.calibrated else "no calibration"
 
     def _count_claim(self, plane: Plane) -> _Claim:
         right, left = (len(half) for half in self._sides(plane))
@@ -143,12 +185,17 @@ class Asymmetry:
             definition=f"asymmetry.count/1@even_within_{EVEN_BIAS:g}",
         )
         n = right + left
-        if n < FEWEST_COUNTED or not self._context.calibrated:
-            return _Claim(figure, _comparison(None, EVEN_BIAS, tellable=False))
+        why = self._uncalibrated()
+        if n < FEWEST_COUNTED:
+            why = why or f"fewer than {FEWEST_COUNTED} repetitions"
+        if why:
+            return self._claim(figure, None, EVEN_BIAS, why)
         bias = (right - left) / n
         inside = EVEN_BIAS - abs(bias)
         beyond = 0.5 * _normal_tail(inside * sqrt(n / (1.0 - EVEN_BIAS * EVEN_BIAS))) if inside > 0.0 else 1.0
-        return _Claim(figure, Comparison(_normal_tail(bias * sqrt(n)), beyond, may_be_even=True, tellable=True))
+        comparison = Comparison(_normal_tail(bias * sqrt(n)), beyond, may_be_even=True, tellable=True)
+        least = t_quantile(float("inf"), self._strictest()) / sqrt(n)
+        return _Claim(figure, comparison, least=min(least, 1.0), margin=EVEN_BIAS)
 
     def _coupling_claim(self, plane: Plane) -> _Claim:
         sample, found = self._halves.coupled[plane], None
@@ -158,8 +205,10 @@ class Asymmetry:
             found = sample.with_shared(sqrt(soft * soft + leaked * leaked))
         value = found.value if found else None
         figure = Figure("coupled_in_flexion", value, "deg", definition, plane, n=len(sample))
-        tellable = len(sample) >= FEWEST_A_SIDE and self._context.calibrated
-        return _Claim(_with_interval(figure, found), _comparison(found, None, tellable))
+        why = self._uncalibrated()
+        if len(sample) < FEWEST_A_SIDE:
+            why = why or f"fewer than {FEWEST_A_SIDE} forward or backward bends"
+        return self._claim(_with_interval(figure, found), found, None, why)
 
     def _posture_figures(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
@@ -175,15 +224,15 @@ class Asymmetry:
     def _times(self, span: Span, plane: Plane) -> Iterator[Figure]:
         band = f"@own_neutral,beyond_{self._context.dead_band_deg:g}deg"
         new, tally = span.figure(), span.tallies[plane]
-        known = tally.n > 0
+        known, why = tally.n > 0, None if tally.n else NO_ROWS
         for side, minutes, dose in (
             ("right", tally.minutes_right, tally.dose_right),
             ("left", tally.minutes_left, tally.dose_left),
         ):
             value = minutes if known else None
-            yield new("time_to_side", value, "min", f"asymmetry.time/1{band}", plane, side, n=tally.n)
+            yield new("time_to_side", value, "min", f"asymmetry.time/1{band}", plane, side, n=tally.n, reason=why)
             value = dose if known else None
-            yield new("dose_to_side", value, "deg min", f"asymmetry.dose/1{band}", plane, side, n=tally.n)
+            yield new("dose_to_side", value, "deg min", f"asymmetry.dose/1{band}", plane, side, n=tally.n, reason=why)
 
     def _indices(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
@@ -208,12 +257,26 @@ def _tallies(context: MetricContext) -> dict[str, Tally]:
     return {plane: Tally(context.rate_hz, dead_band=context.dead_band_deg) for plane in SIDED_PLANES}
 
 
-def _comparison(found: Uncertain | None, margin: float | None, tellable: bool) -> Comparison:
-    """Return what a verdict needs; without a ``margin`` the figure may never be called even."""
-    if found is None or not tellable:
-        return Comparison(1.0, 1.0, may_be_even=False, tellable=False)
-    beyond = 1.0 if margin is None else found.beyond(margin)
-    return Comparison(found.differs(), beyond, may_be_even=margin is not None, tellable=True)
+def _reason(claim: _Claim, verdict: Verdict) -> str | None:
+    """Say why the verdict is what it is."""
+    figure, unit = claim.figure, "" if claim.figure.unit == "1" else f" {claim.figure.unit}"
+    if verdict == "cannot_tell" or figure.value is None:
+        return claim.reason
+    if verdict == "even":
+        return f"a difference of {claim.margin:g}{unit} or more can be ruled out"
+    size, shown = f"{abs(figure.value):.2g}{unit}", f"{claim.least:.2g}{unit}" if claim.least is not None else "unknown"
+    if verdict == "asymmetric":
+        return f"{size}: no difference can be ruled out"
+    return f"{size}, while this recording would show {shown}"
+
+
+def _detectable(claim: _Claim) -> Figure:
+    """Return what difference the recording could have shown."""
+    figure, name = claim.figure, claim.figure.metric.removeprefix("asymmetry_of_")
+    suffix = "@own_neutral" if "own_neutral" in figure.definition else ""
+    why = claim.reason or (None if claim.least is not None else "the spread of the repetitions is not known")
+    definition = f"asymmetry.detectable/1{suffix}"
+    return Figure(f"detectable_{name}", claim.least, figure.unit, definition, figure.plane, n=figure.n, reason=why)
 
 
 def _normal_tail(z: float) -> float:
@@ -233,9 +296,12 @@ def _percentages(
     """Yield the percent indices; null where a side is missing or not above its floor, since they explode there."""
     n = len(halves[0]) + len(halves[1])
     right, left = means
-    told = all(len(half) for half in halves) and all(
+    why = None if all(len(half) for half in halves) else missing_side(*halves)
+    if why is None and not all(
         mean > FLOOR_SEM * error and mean > 0.0 for mean, error in zip(means, errors, strict=True)
-    )
+    ):
+        why = f"a side is not above its floor of {FLOOR_SEM:g} standard errors, where percentages explode"
+    told = why is None
     values = {
         "symmetry_index": 200.0 * (right - left) / (right + left) if told else None,
         "symmetry_angle": symmetry_angle(right, left) if told else None,
@@ -243,4 +309,4 @@ def _percentages(
     }
     suffix = "@own_neutral" if of == "range" else ""
     for name, value in values.items():
-        yield Figure(f"{name}_of_{of}", value, "%", f"asymmetry.{name}/1{suffix}", plane, n=n)
+        yield Figure(f"{name}_of_{of}", value, "%", f"asymmetry.{name}/1{suffix}", plane, n=n, reason=why)
