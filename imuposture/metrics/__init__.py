@@ -13,16 +13,20 @@ import numpy as np
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock, PostureBlock, no_posture
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
-from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Observed
+from imuposture.metrics._context import THRESHOLDS, Metric, MetricContext, MetricFactory, Observed
+from imuposture.metrics._thresholds import known_sets
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
+from imuposture.metrics.classes import Classes
+from imuposture.metrics.durations import Durations
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
+from imuposture.metrics.variety import Variety
 
-__all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet", "Observed"]
+__all__ = ["BUILT_IN", "THRESHOLDS", "Metric", "MetricContext", "MetricSet", "Observed", "known_sets"]
 
 LONGEST_STEP_S = 86_400.0
 GROUP = "imuposture.metrics"
@@ -33,6 +37,9 @@ BUILT_IN: dict[str, MetricFactory] = {
     "asymmetry": Asymmetry,
     "ledger": Ledger,
     "exposure": Exposure,
+    "durations": Durations,
+    "classes": Classes,
+    "variety": Variety,
     "changes": Changes,
 }
 

@@ -14,6 +14,7 @@ __all__ = [
     "NO_ROWS",
     "PLANES",
     "SIDED_PLANES",
+    "THRESHOLDS",
     "Metric",
     "MetricContext",
     "MetricFactory",
@@ -30,6 +31,8 @@ NO_REPETITION = "no repetition to this side"
 
 # People return to a neutral stance within about 2 degrees (docs/metrics.md, "The neutral stance").
 NEUTRAL_SD_DEG = 2.0
+# What stands in every session; others by `imuposture score` (docs/metrics.md, Threshold sets).
+THRESHOLDS = ("iso11226+en1005-4/jomt2020", "en1005-4", "iso11226")
 
 
 def _neutral_default() -> dict[Plane, float]:
@@ -64,6 +67,8 @@ class MetricContext:
         Share of reports that may hold a false verdict (Holm's procedure).
     dead_band_deg : float, degrees
         Time and dose right or left count beyond this angle; twice the default error of a neutral stance and more.
+    thresholds : tuple of str
+        Threshold sets that the classes of exposure are counted under, by their ids.
 
     Raises
     ------
@@ -81,6 +86,7 @@ class MetricContext:
     even_within_deg: float = 5.0
     report_error: float = 0.05
     dead_band_deg: float = 5.0
+    thresholds: tuple[str, ...] = THRESHOLDS
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)

@@ -12,6 +12,7 @@ import numpy as np
 
 from imuposture._errors import ConfigError
 from imuposture.heading import HeadingSettings
+from imuposture.metrics import THRESHOLDS, known_sets
 
 __all__ = ["Config"]
 
@@ -47,6 +48,8 @@ class Config:
         Where the sensors are worn, e.g. ``"t12_s2"``; None takes what the recording says.
     metrics : tuple of str or None
         Names of metric plug-ins; None for those built in.
+    thresholds : tuple of str
+        Threshold sets of this package under which the classes of exposure are counted, by their ids.
     heading : HeadingSettings
 
     Raises
@@ -67,6 +70,7 @@ class Config:
     window_s: float = 60.0
     placement: str | None = None
     metrics: tuple[str, ...] | None = None
+    thresholds: tuple[str, ...] = THRESHOLDS
     heading: HeadingSettings = field(default_factory=HeadingSettings)
 
     def __post_init__(self) -> None:
@@ -88,6 +92,16 @@ class Config:
         names = () if self.metrics is None else self.metrics
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")
+        self._require_sets()
+
+    def _require_sets(self) -> None:
+        """Refuse files too: their content may change while the hash of the configuration does not."""
+        known = known_sets()
+        if not isinstance(self.thresholds, tuple) or not set(self.thresholds) <= set(known):
+            raise ConfigError(
+                f"thresholds must be a tuple of ids out of {', '.join(known)}, got {self.thresholds!r}; "
+                "sessions are scored by other sets afterwards: imuposture score"
+            )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Config":
@@ -103,6 +117,8 @@ class Config:
         try:
             if settings.get("metrics") is not None:
                 settings["metrics"] = tuple(settings["metrics"])
+            if "thresholds" in settings:
+                settings["thresholds"] = tuple(settings["thresholds"])
             return cls(heading=HeadingSettings(**heading), **settings)
         except TypeError as error:
             known = [member.name for member in fields(cls)]

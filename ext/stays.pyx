@@ -1,0 +1,215 @@
+"""Rows sorted into classes, and how long each stay in a class lasts (compiled half of imuposture/metrics).
+
+A class is decided row by row and a stay ends with the row that leaves it, so that neither depends on how the rows were
+cut into blocks. Shapes are checked by the Python half.
+"""
+
+from libc.math cimport NAN, fabs, isnan
+
+
+cdef extern from "spatial.h" nogil:
+    double spatial_atan2(double y, double x) noexcept
+    double SPATIAL_DEG
+
+
+def classify(
+    const double[::1] x,
+    const unsigned char[::1] keep,
+    const double[::1] cuts,
+    bint absolute,
+    double margin,
+    signed char[::1] state,
+    signed char[::1] codes,
+):
+    """Number of cuts that each row is beyond; -1 for rows that are NaN or not kept.
+
+    x        (n,)  of which the size only counts where ``absolute``
+    keep     (n,)  0 or 1
+    cuts     (m,)  rising; a value at a cut is on the side of zero, so that mirrored rows fall into mirrored classes
+    margin         a class is left only this far beyond a cut, so that noise at a cut does not change it again and again
+    state    (1,)  class of the latest row, -1 at first; overwritten
+    codes    (n,)  overwritten
+    """
+    with nogil:
+        _classify(x, keep, cuts, absolute, margin, state, codes)
+
+
+cdef void _classify(
+    const double[::1] x,
+    const unsigned char[::1] keep,
+    const double[::1] cuts,
+    bint absolute,
+    double margin,
+    signed char[::1] state,
+    signed char[::1] codes,
+) noexcept nogil:
+    cdef Py_ssize_t row
+    cdef int last = state[0]
+    cdef double value
+    for row in range(x.shape[0]):
+        value = fabs(x[row]) if absolute else x[row]
+        if not keep[row] or isnan(value):
+            last = -1
+        elif last < 0 or margin == 0.0:
+            last = _beyond(value, cuts)
+        else:
+            while last < cuts.shape[0] and value > cuts[last] + margin:
+                last += 1
+            while last > 0 and value < cuts[last - 1] - margin:
+                last -= 1
+        codes[row] = <signed char>last
+    state[0] = <signed char>last
+
+
+cdef inline int _beyond(double value, const double[::1] cuts) noexcept nogil:
+    cdef int k, n = 0
+    for k in range(cuts.shape[0]):
+        n += value > cuts[k] if cuts[k] > 0.0 else value >= cuts[k]
+    return n
+
+
+def stays(
+    const double[::1] time,
+    const signed char[::1] codes,
+    double longest_step,
+    const double[::1] edges,
+    double[::1] state,
+    long long[:, ::1] rows,
+    long long[:, ::1] counts,
+):
+    """Count the rows of each class by how long the stay lasted that they belong to.
+
+    time          (n,)    s
+    codes         (n,)    class of each row, -1 for none
+    longest_step          s; a stay ends where the next row comes later than this
+    edges         (m,)    rows that a stay must have to fall into the next column
+    state         (3,)    class of the open stay (-1 for none), its rows, time of the latest row; overwritten
+    rows          (c, m + 1) rows of ended stays by class and length; added to
+    counts        (c, 3)  ended stays, entries straight from another class, rows of the longest stay; added to
+    """
+    with nogil:
+        _stays(time, codes, longest_step, edges, state, rows, counts)
+
+
+cdef void _stays(
+    const double[::1] time,
+    const signed char[::1] codes,
+    double longest_step,
+    const double[::1] edges,
+    double[::1] state,
+    long long[:, ::1] rows,
+    long long[:, ::1] counts,
+) noexcept nogil:
+    cdef Py_ssize_t row
+    cdef bint apart
+    for row in range(time.shape[0]):
+        apart = time[row] - state[2] > longest_step
+        if codes[row] != state[0] or apart:
+            if state[0] >= 0.0:
+                _end(<Py_ssize_t>state[0], <long long>state[1], edges, rows, counts)
+                if codes[row] >= 0 and not apart:
+                    counts[codes[row], 1] += 1
+            state[0] = codes[row]
+            state[1] = 0.0
+        state[1] += 1.0
+        state[2] = time[row]
+
+
+cdef inline void _end(
+    Py_ssize_t code, long long length, const double[::1] edges, long long[:, ::1] rows, long long[:, ::1] counts
+) noexcept nogil:
+    cdef Py_ssize_t column = 0
+    while column < edges.shape[0] and length >= edges[column]:
+        column += 1
+    rows[code, column] += length
+    counts[code, 0] += 1
+    counts[code, 2] = max(counts[code, 2], length)
+
+
+def holds(
+    const double[::1] time,
+    const double[::1] x,
+    const double[::1] other,
+    double tolerance,
+    double shortest,
+    double longest_step,
+    double[::1] state,
+    double[:, ::1] found,
+    Py_ssize_t[::1] count,
+):
+    """Find stretches in which ``x`` stays within ``tolerance`` of the middle of its range; stop when ``found`` is full.
+
+    time         (n,)   s
+    x            (n,)   a row that is NaN ends a stretch
+    other        (n,)   something to be averaged with it
+    shortest            s; shorter stretches are passed over
+    longest_step        s; a stretch ends where the next row comes later than this
+    state        (7,)   lowest and highest of x, start and latest row, sums of x and other, rows (0: none); overwritten
+    found        (m, 4) overwritten: start, end, mean of x, mean of other
+    count        (2,)   overwritten: rows consumed and stretches found
+    """
+    with nogil:
+        _holds(time, x, other, tolerance, shortest, longest_step, state, found, count)
+
+
+cdef void _holds(
+    const double[::1] time,
+    const double[::1] x,
+    const double[::1] other,
+    double tolerance,
+    double shortest,
+    double longest_step,
+    double[::1] state,
+    double[:, ::1] found,
+    Py_ssize_t[::1] count,
+) noexcept nogil:
+    cdef Py_ssize_t row = 0
+    cdef double low, high
+    count[1] = 0
+    while row < time.shape[0] and count[1] < found.shape[0]:
+        low, high = min(state[0], x[row]), max(state[1], x[row])
+        if state[6] > 0.0 and (
+            isnan(x[row]) or not high - low <= 2.0 * tolerance or time[row] - state[3] > longest_step
+        ):
+            if state[3] - state[2] >= shortest:
+                found[count[1], 0], found[count[1], 1] = state[2], state[3]
+                found[count[1], 2], found[count[1], 3] = state[4] / state[6], state[5] / state[6]
+                count[1] += 1
+            state[6] = 0.0
+        if not isnan(x[row]):
+            if state[6] == 0.0:
+                low = high = x[row]
+                state[2] = time[row]
+                state[4] = state[5] = 0.0
+            state[0], state[1], state[3] = low, high, time[row]
+            state[4] += x[row]
+            state[5] += other[row]
+            state[6] += 1.0
+        row += 1
+    count[0] = row
+
+
+def rolls(const double[:, ::1] quat, double flattest, double[::1] out, double[::1] facing):
+    """Roll of a segment that lies, degrees, + onto the right side; NaN where it does not lie.
+
+    quat      (n, 4) segment -> earth, w-first; rows may be NaN
+    flattest         cosine: the long axis is at most this far out of the horizontal plane
+    out       (n,)   overwritten: angle about the long axis, 0 with the front straight up, or straight down
+    facing    (n,)   overwritten: 1 front up, -1 front down
+    """
+    with nogil:
+        _rolls(quat, flattest, out, facing)
+
+
+cdef void _rolls(
+    const double[:, ::1] quat, double flattest, double[::1] out, double[::1] facing
+) noexcept nogil:
+    cdef Py_ssize_t row
+    cdef double w, x, y, z, along, front, side
+    for row in range(quat.shape[0]):
+        w, x, y, z = quat[row, 0], quat[row, 1], quat[row, 2], quat[row, 3]
+        front, along, side = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
+        facing[row] = 1.0 if front >= 0.0 else -1.0
+        out[row] = NAN
+        if fabs(along) <= flattest:
+            out[row] = SPATIAL_DEG * spatial_atan2(-side, fabs(front))
