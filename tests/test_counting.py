@@ -16,6 +16,7 @@ DROPS = 1000 if SOAK else 50
 EVERY_S = 8.0  # between two drops, on average
 RATE, SAMPLES = 60.0, 4
 TICK_S = 1e-6
+SAME_CLOCK_S = 0.3  # a clock that shows this little else than it should is taken for the same one (0.25 s)
 GOOD = Link(RATE, SAMPLES, 0.015, lost=0.0)
 
 
@@ -117,14 +118,29 @@ def test_every_sample_is_kept_or_lost(wrap, lost):
     assert (np.diff(known) > 0).all()  # nothing twice, nothing backwards
 
 
+def reboots(told: Story, chosen: list[int], first_tick: float, where: str, rng) -> list[tuple[int, float]]:
+    """Let the device show another tick after each of these drops: its first sample's, and where."""
+    reboot, begun, tick = [], 0, first_tick
+    for k in chosen:
+        last, number = (SAMPLES * int(told.came.number[at]) for at in (k, k + 1))
+        would_show, gap = tick + (number - begun) * 1e6 / RATE, (number - last) * 1e6 / RATE
+        shows = would_show
+        while abs(shows - would_show) < SAME_CLOCK_S * 1e6:  # nobody could tell
+            shows = rng.uniform(0, {"at zero": 0.2e6, "while away": gap, "anywhere": 2.0**32 - 200e6}[where])
+        reboot.append((number, shows))
+        begun, tick = number, shows
+    return reboot
+
+
+@pytest.mark.parametrize("where", ["at zero", "while away", "anywhere"])
 @pytest.mark.parametrize("seed", range(DROPS // 10))
-def test_a_restart_is_found_and_what_fell_out_is_estimated(seed):
-    """The device restarts in some of the drops, at a tick near zero."""
+def test_a_restart_is_found_and_what_fell_out_is_estimated(seed, where):
+    """The device restarts in some of the drops: as they end, some time before, or to show any tick whatever."""
     rng = np.random.default_rng(seed)
     told = story(seed, 0.02, 10, disorder=False)
     drops = [int(k) for k in np.flatnonzero(np.diff(told.came.number) > 30)]
     chosen = sorted(rng.choice(drops, min(3, len(drops)), replace=False))
-    reboot = [(SAMPLES * told.came.number[k + 1], rng.uniform(0, 0.2e6)) for k in chosen]
+    reboot = reboots(told, chosen, 100e6, where, rng)
     stream = Stream("upper", RATE, tick_s=TICK_S, wrap_ticks=2.0**32, clock="device")
     counts, time_s, _, flags = walk(stream, blocks(told, 2.0**32, 100e6, reboot))
     gaps = sum(SAMPLES * int(told.came.number[k + 1] - told.came.number[k] - 1) for k in chosen)
@@ -134,6 +150,26 @@ def test_a_restart_is_found_and_what_fell_out_is_estimated(seed):
     assert abs(counts.estimated - gaps) <= len(chosen)
     assert counts.lost - counts.estimated == np.count_nonzero(missing) - gaps
     check_gaps(told, flags)
+    assert (np.diff(time_s) > 0).all()
+    assert counts.late == 0
+
+
+@pytest.mark.parametrize("seed", range(DROPS // 10))
+def test_what_was_queued_while_the_link_stood_still_is_no_restart(seed):
+    """Packets of seconds come at once or twice as fast as they were measured: too late for rows, but counted."""
+    rng = np.random.default_rng(seed)
+    came = packets(replace(GOOD, lost=0.02), 120.0, seed)
+    told, arrival_s = Story(came, np.arange(len(came.number)), np.array([], int), np.array([], int)), came.arrival_s
+    for start in (20.0, 50.0, 80.0):
+        end, speed = start + rng.uniform(0.5, 6.0), rng.choice([2.0, 5.0, 50.0])
+        queued = end + (came.true_s - start) / speed
+        arrival_s[:] = np.where(came.true_s > start, np.maximum(arrival_s, queued), arrival_s)
+    stream = Stream("upper", RATE, tick_s=TICK_S, wrap_ticks=2.0**32, clock="device")
+    counts, time_s, _, _ = walk(stream, blocks(told, 2.0**32, 100e6))
+    missing = missing_of(told)
+    assert (counts.restarts, counts.estimated) == (0, 0)
+    assert counts.kept + counts.late == np.count_nonzero(~missing)
+    assert counts.kept + counts.lost == len(missing)
     assert (np.diff(time_s) > 0).all()
 
 

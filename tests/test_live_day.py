@@ -92,7 +92,7 @@ class Counting:
 
 @dataclass
 class Day:
-    """What the rows said of the time line, once a second."""
+    """What the rows said of the time line, once a second; told hour by hour as it goes, for whoever stops it early."""
 
     restarts_s: list[float] = field(default_factory=list)
     memory_mb: list[float] = field(default_factory=list)
@@ -106,7 +106,26 @@ class Day:
             return
         row = (samples.upper.gyr[-1, 0], samples.lower.gyr[-1, 0])
         self.found[self.seconds] = row[0] / TRUE_RAD_S, row[1] / TRUE_RAD_S, times[-1]
-        self.seconds = int(times[-1])
+        hour, self.seconds = self.seconds // 3600, int(times[-1])
+        if self.seconds // 3600 > hour:
+            print(f"hour {hour + 1}: {self.told(self.found[3600 * hour : self.seconds])}", flush=True)
+
+    def told(self, found: np.ndarray) -> str:
+        """Return how far the rows of a while lay apart and behind the truth, and the memory now."""
+        known = found[np.isfinite(found).all(axis=1)]
+        upper, lower, row_s = known.T
+        old = self.ages(upper) >= max(GOALS_MS)
+        apart, late = np.abs(upper - lower) * 1e3, (row_s - upper) * 1e3
+        goal = f", {np.percentile(apart[old], 95):.3f} an hour after a restart" if old.sum() > 100 else ""
+        return (
+            f"{len(known)} of {len(found)} rows known; apart p95 {np.percentile(apart, 95):.3f} ms{goal}; "
+            f"late median {np.median(late):.3f} ms; memory {memory_mb():.1f} MB"
+        )
+
+    def ages(self, times_s: np.ndarray) -> np.ndarray:
+        """Return how long ago the last clock began."""
+        begun = np.array(self.restarts_s)
+        return times_s - begun[np.searchsorted(begun, times_s) - 1]
 
 
 def payloads(came: Packets, restarts: list[float], start_s: float) -> Iterator[tuple[float, bytes]]:
@@ -226,8 +245,7 @@ def test_a_day_bends_no_time_line_and_grows_nothing():
     upper, lower, row_s = day.found[np.isfinite(day.found).all(axis=1)].T
     assert len(upper) > 0.6 * SECONDS
     apart = np.abs(upper - lower) * 1e3
-    begun = np.array(day.restarts_s)
-    age = upper - begun[np.searchsorted(begun, upper) - 1]
+    age = day.ages(upper)
     reached = {after: np.percentile(apart[age >= after], 95) for after in GOALS_MS if (age >= after).sum() > 100}
     print(f"p95 apart, ms: {reached}; memory, MB: {day.memory_mb[0]:.1f} to {max(day.memory_mb):.1f}")
     assert all(reached[after] <= GOALS_MS[after] for after in reached), reached

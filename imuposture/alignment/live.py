@@ -14,6 +14,7 @@ from imuposture._errors import SignalError
 from imuposture.alignment.clocks import ClockReport, Line, LinkClock
 from imuposture.alignment.feed import LATEST_S, REORDER_WINDOW_S, Counts, Feed
 from imuposture.alignment.fits import FittedClock
+from imuposture.alignment.returns import OFF_S, Aside
 
 __all__ = ["LiveFeed"]
 
@@ -22,7 +23,6 @@ STARTED, LAST_TICK, OFFSET_TICKS = 0, 1, 2
 KEPT, LOST, RESTARTS = 0, 1, 4
 
 QUIET_S = 1.0  # of silence, after which a tick that goes back a little means a restart, not disorder
-EARLY_S = 0.25  # before a sample was measured no packet can bring it: then the clock has jumped
 HOLD_S = 0.75  # a segment's first packets wait so long, until one of them was heard at once
 LATE_S = 2.0  # packets that stay this late for as long: the clock stood still while nobody listened
 
@@ -64,8 +64,10 @@ class LiveFeed(Feed):
         self._last_arrival: float | None = None
         self._last_time = -np.inf
         self._late_since: float | None = None
+        self._late_then = 0.0
         self._begin_anew = False
         self._gone_s = -np.inf  # up to here rows have gone out
+        self._aside = Aside()
         self._held: list[tuple[ImuBlock, FloatArray, FlagArray]] = []  # the first of a segment, not laid yet
         self._opened = 0.0  # host time of the segment's first packet
         self._estimate_due = False  # what fell out before this segment is still to be counted
@@ -98,6 +100,7 @@ class LiveFeed(Feed):
 
     def flush(self, now_s: float) -> None:
         """Lay the first samples of a segment, once enough packets came to tell when they were measured."""
+        self._return(now_s)
         if self._held and now_s - self._opened >= HOLD_S:
             held, self._held = self._held, []
             for block, device, kept in held:
@@ -137,7 +140,23 @@ class LiveFeed(Feed):
         arrival = float(arrival_s or 0.0)
         if self.first_arrival is None:
             self.first_arrival = self._opened = arrival
-        new = self._judge(float(block.ticks[0]), arrival)
+        self._return(arrival)
+        if self._aside or self._returns(block, arrival):
+            self._aside.add(block, arrival, self._lateness(block, arrival))
+            self._return(arrival)
+        else:
+            self._admit(block, arrival)
+
+    def _return(self, now_s: float) -> None:
+        """Admit the packets that were put aside, if it is time."""
+        if self._aside.over(now_s):
+            anew = self._aside.anew()
+            for place, (block, arrival) in enumerate(self._aside.clear()):
+                self._admit(block, arrival, anew=anew and not place)
+
+    def _admit(self, block: ImuBlock, arrival: float, *, anew: bool = False) -> None:
+        """Take a packet; ``anew``: it is known that the clock started anew before."""
+        new = self._judge(float(block.ticks[0]), arrival, anew=anew)
         restarts = int(self._counts[RESTARTS])
         device, kept = self._unwrap(block.ticks, 0.0)
         if new or self._counts[RESTARTS] > restarts:
@@ -192,7 +211,7 @@ class LiveFeed(Feed):
         own = self._link.offset_at(at)
         wrap_s = (self.stream.wrap_ticks or 0.0) * self.stream.tick_s
         shift = wrap_s * round((own - offset) / wrap_s) if wrap_s else 0.0
-        self._shares = abs(own - offset - shift) < EARLY_S
+        self._shares = abs(own - offset - shift) < OFF_S
         return (at - shift, offset + shift, skew) if self._shares else None
 
     def _new_segment(self, arrival: float) -> None:
@@ -209,13 +228,24 @@ class LiveFeed(Feed):
             self._link.windows, self._link.misses = [], []
         self._late_since, self._missed = None, 0
 
-    def _judge(self, first: float, arrival: float) -> bool:
+    def _returns(self, block: ImuBlock, arrival: float) -> bool:
+        """Tell whether this packet comes after a silence and is late."""
+        quiet = self._last_arrival is not None and arrival - self._last_arrival > OFF_S
+        return quiet and not self._counted and self._lateness(block, arrival) >= OFF_S
+
+    def _lateness(self, block: ImuBlock, arrival: float) -> float:
+        """Return by how much the packet's newest sample is late, s; negative where ticks went back."""
+        silence = arrival - (self._last_arrival or 0.0)
+        forward, _ = self._forward(float(block.ticks[-1]), arrival, silence)
+        return (self._expected(arrival) - forward) * self.stream.tick_s if forward >= 0 else -np.inf
+
+    def _judge(self, first: float, arrival: float, *, anew: bool) -> bool:
         """Tell whether the clock started anew before this tick; put the compiled clock right where ticks mislead."""
         if self._last_arrival is None:
             return False
         silence = arrival - self._last_arrival
         forward, unheard = self._forward(first, arrival, silence)
-        if self._begin_anew or self._restarted(forward, arrival, silence):
+        if anew or self._begin_anew or self._restarted(forward, arrival, silence):
             self._begin_anew = False
             self._counts[RESTARTS] += 1
             self._clock[STARTED] = 0.0
@@ -249,12 +279,13 @@ class LiveFeed(Feed):
         if forward == 0:
             return self._counted and silence > QUIET_S
         late = (self._expected(arrival) - forward) * tick_s
-        if late < -EARLY_S:
+        if late < -OFF_S:
             return True
         if late < LATE_S:
             self._late_since = None
             return False
-        self._late_since = arrival if self._late_since is None else self._late_since
+        if self._late_since is None or late < self._late_then - OFF_S:  # it catches up
+            self._late_since, self._late_then = arrival, late
         return arrival - self._late_since >= LATE_S
 
     def _bridge(self, first: float, forward: float) -> None:
