@@ -93,6 +93,7 @@ class FakeSensor:
             self.sent += 1  # it measures on, and its clock runs, whoever listens
 
     silent: bool = False
+    wakes: bool = False  # a new subscription ends the silence
 
 
 class FakeAir:
@@ -227,6 +228,7 @@ class FakeClient(BaseBleakClient):
         if not bluez["use_start_notify"] and not self.sensor.acquire_works:
             raise BleakError("AcquireNotify does not work here")
         self.takers[characteristic.uuid] = callback
+        self.sensor.silent &= not self.sensor.wakes
 
     async def stop_notify(self, characteristic: Any) -> None:
         self._need()

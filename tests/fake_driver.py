@@ -60,6 +60,7 @@ class FakeDriver:
     default_rate_hz: float = 60.0
     awaits: bool = False
     reconnects: bool = False
+    subscribes: int = 1  # channels
     stops_after_s: dict[Role, float] = field(default_factory=dict)
     started: list[Role] = field(default_factory=list)
 
@@ -74,7 +75,8 @@ class FakeDriver:
         return FakeDecoder(settings.role)
 
     def start(self, settings: Settings) -> Procedure:
-        yield Subscribe(0)
+        for channel in range(self.subscribes):
+            yield Subscribe(channel)
         if self.reconnects:
             yield Write(CONTROL, b"\x77")
             yield Reconnect(1.0)

@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from fake_bleak import CONTROL, DATA, FakeAir, FakeSensor, clock, run
+from fake_bleak import CONTROL, DATA, SECOND, FakeAir, FakeSensor, clock, run
 from fake_driver import START, STOP, FakeDriver, sample
 
 from imuposture._blocks import Entry
 from imuposture.acquisition.ble import Address, EntryQueue, Found, Link, Radio, find, parse
-from imuposture.acquisition.drivers import Settings
+from imuposture.acquisition.drivers import Channel, Settings
 
 SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
 ONE, TWO = "AA:00:00:00:00:01", "AA:00:00:00:00:02"
@@ -137,10 +137,68 @@ def test_a_silent_link_is_found_within_two_seconds():
         await asyncio.sleep(1.0)
         bench.sensors[0].silent = True
         assert await bench.until(lambda: "stalled" in bench.told()) < 2.0
+        await bench.until(lambda: "reconnecting" in bench.told())
         bench.sensors[0].silent = False
         await bench.until(lambda: bench.links[0].state == "streaming" and bench.links[0].generation == 2)
 
     assert "down" not in bench(story).told()
+
+
+def test_a_silent_link_is_subscribed_to_anew_once_and_then_made_anew():
+    async def story(bench: Bench) -> None:
+        sensor = bench.sensors[0]
+        await bench.connect()
+        await asyncio.sleep(1.0)
+        sensor.wakes = sensor.silent = True
+        await bench.until(lambda: "resumed" in bench.told(), 2.5)
+        assert (bench.links[0].generation, bench.links[0].state) == (1, "streaming")
+        await asyncio.sleep(1.0)
+        sensor.silent = True  # again: this link has had its chance
+        stalled = bench.now() + await bench.until(lambda: bench.told().count("stalled") == 2, 2.0)
+        await bench.until(lambda: bench.links[0].generation == 2 and bench.links[0].state == "streaming")
+        assert sensor.connects[-1] - stalled < 0.5
+
+    made = bench(story)
+    assert made.told()[2:6] == ["streaming", "stalled", "resumed", "stalled"]
+    assert made.told().count("up") == 2
+    assert made.links[0].losses == 2
+    assert made.sensors[0].stopped.count(DATA) == 3  # anew, before the link was closed, and at the end
+
+
+def test_a_silent_sensor_that_a_new_subscription_does_not_wake_is_connected_to_within_half_a_second():
+    async def story(bench: Bench) -> None:
+        await bench.connect()
+        await asyncio.sleep(1.0)
+        bench.sensors[0].silent = True
+        await bench.until(lambda: "stalled" in bench.told(), 2.0)
+        stalled = bench.now()
+        await bench.until(lambda: "reconnecting" in bench.told())
+        assert bench.now() - stalled < 0.5
+
+    assert bench(story).links[0].losses == 1
+
+
+@pytest.mark.parametrize("measures", [False, lambda payload: payload[:1] == b"s"], ids=["channel", "payload"])
+def test_a_sensor_that_tells_its_battery_only_is_silent(measures):
+    """A battery that comes every second must not hide that no sample does."""
+    own = isinstance(measures, bool)  # a characteristic of its own, or that of the samples
+    channels = (Channel(DATA), Channel(SECOND, measures=False)) if own else (Channel(DATA, measures=measures),)
+
+    async def story(bench: Bench) -> None:
+        await bench.connect()
+        bench.streams.append(asyncio.ensure_future(tell_battery(bench.sensors[0], SECOND if own else DATA)))
+        await asyncio.sleep(1.0)
+        bench.sensors[0].silent = True
+        await bench.until(lambda: "stalled" in bench.told(), 2.0)
+
+    made = bench(story, FakeDriver(channels=channels, subscribes=len(channels)))
+    assert b"b\x32" in [one.payload for one in made.entries]  # it is kept all the same
+
+
+async def tell_battery(sensor: FakeSensor, uuid: str) -> None:
+    while True:
+        await asyncio.sleep(0.5)
+        sensor.notify(b"b\x32", uuid)
 
 
 def test_a_stalled_link_that_does_not_even_close_is_left_behind():

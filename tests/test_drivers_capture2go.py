@@ -204,12 +204,20 @@ def test_commands():
         assert sent[-1] == COMMANDS["start_streaming"]
     assert COMMANDS["set_time"] in written(played(DRIVER.start(sender(set_time_ns=NS)), Sensor()))
     assert COMMANDS["stop_streaming"] in written(played(DRIVER.stop(SETTINGS), obedient))
-    trip = played(DRIVER.clock_round_trip(1_700_000_000_000_000_000), obedient)
-    assert written(trip) == [COMMANDS["clock_roundtrip"]]
+    assert pack(0x172, struct.pack("<4q", 1_700_000_000_000_000_000, 0, 0, 0)).hex() == COMMANDS["clock_roundtrip"]
     assert written(played(DRIVER.device_info(), obedient)) == [COMMANDS["get_device_info"]]
-    assert written(played(DRIVER.status(), obedient)) == [COMMANDS["get_status"]]
+    assert written(played(DRIVER.battery(), obedient)) == [COMMANDS["get_status"]]
     (blink,) = written(played(DRIVER.identify(), obedient))
     assert bytes.fromhex(blink)[8:] == struct.pack("<qq?", 0, 5_000_000_000, True)
+
+
+def test_a_status_alone_is_no_sign_of_samples():
+    """It comes every second, also from a sensor whose samples stopped."""
+    measures = DRIVER.channels[0].measures
+    status = b"\xff" + pack(0x201, bytes(19))
+    assert not measures(status)
+    for payload in (b"\xff" + bytes.fromhex(FULL_FIXED), status + bytes.fromhex(FULL_FIXED), status[:-1], b"\xff"):
+        assert measures(payload)
 
 
 def test_all_shared_vectors():

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from golden_vectors import vectors
+from written_profiles import ACC, FRAMED, UPPER, block_of, decoded, driver_of
 from written_profiles import PROFILES as TEST_PROFILES
-from written_profiles import UPPER, block_of, decoded
 
 from imuposture import DecodeError
 from imuposture.acquisition.drivers import Advertisement, Read, Reply, Settings, Status, Subscribe, Wait, Write
@@ -231,6 +231,18 @@ def test_the_battery_is_read_once_and_may_be_absent():
         pass
     with pytest.raises(StopIteration):
         steps.throw(TimeoutError())
+
+
+def test_only_payloads_that_may_hold_samples_are_signs_of_life(tmp_path):
+    told = 'gives = "status"\nwhat = "told"\nfields = [{ skip = 1 }, { name = "code", type = "u8" }]\n'
+    both = f'[[stream]]\nchar = "ff01"\n[[stream.packet]]\ntag = "a1"\nfields = [{{ skip = 1 }}, {ACC}]\n'
+    mixed = f'{both}[[stream.packet]]\ntag = "b0"\n{told}[[stream]]\nchar = "ff02"\n{told}[battery]\nservice = true\n'
+    measures, *others = (channel.measures for channel in driver_of(tmp_path, mixed).channels)
+    assert measures(bytes.fromhex("a1 0000 0000 0000"))
+    assert not measures(bytes.fromhex("b0 01"))
+    assert not measures(b"")
+    assert others == [False, False]
+    assert driver_of(tmp_path, FRAMED).channels[0].measures is True
 
 
 def test_witmotion_frames_of_a_capture():

@@ -171,6 +171,16 @@ def test_an_older_connection_is_not_listened_to():
     assert [event.kind for event in rows.metrics.events if event.kind == "link_loss"] == ["link_loss"]
 
 
+def test_a_silence_that_ends_without_a_new_connection_is_a_loss_that_ended():
+    at = nanoseconds(30)
+    told = [*sent(), link(at, "upper", 1, "stalled"), link(at + 300_000_000, "upper", 1, "resumed")]
+    rows, live, _ = walked(sorted(told, key=lambda entry: entry.arrival_ns))
+    found = live.findings()["links"]["upper"]
+    assert (found["losses"], found["connections"]) == (1, 1)
+    (loss,) = [event for event in rows.metrics.events if event.kind == "link_loss"]
+    assert (loss.start_s, loss.end_s) == pytest.approx((30.0, 30.3), abs=1e-6)
+
+
 def test_what_cannot_be_decoded_is_counted_and_harmless():
     at = nanoseconds(40)
     odd = [

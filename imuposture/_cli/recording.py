@@ -27,7 +27,8 @@ __all__ = ["record", "recover", "tell"]
 _TOLD = {
     "up": "connected",
     "streaming": "streaming",
-    "stalled": "no data: connecting again",
+    "stalled": "no data: subscribing or connecting again",
+    "resumed": "data come again",
     "down": "link lost: connecting again",
     "gave_up": "given up",
     "battery": "battery",

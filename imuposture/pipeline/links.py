@@ -53,7 +53,7 @@ class Link:
         if told in ("down", "stalled") and self._down_s is None:
             self._down_s = now
             self._counts["losses"] += 1
-        elif told == "up" and self._down_s is not None:
+        elif told in ("up", "resumed") and self._down_s is not None:
             since, self._down_s = self._down_s, None
             return [Event("link_loss", since, now)]
         return []

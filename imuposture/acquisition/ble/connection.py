@@ -73,10 +73,13 @@ class Connection:
     listener : Listener or None
         Hears all payloads too, while a procedure is under way.
     last_ns : int
-        When the last payload came; before the first, when the connection was made.
+        When the last payload came that may hold samples; before the first, when the connection was made.
     payloads : int
+        Of that kind, so far.
     over : bool
     was_open : bool
+    revived : bool
+        It was subscribed to anew, as it was silent; that is tried once only.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Connection:
         self.listener: Listener | None = None
         self.last_ns = clock.now_ns()
         self.payloads = 0
-        self.over = self.was_open = self._is_lost = False
+        self.over = self.was_open = self.revived = self._is_lost = False
         self._driver, self._queue, self._clock, self._lasting = driver, queue, clock, lasting
         self._ended = ended
         self._takers: dict[int, list[Role]] = {}  # channel -> who wears the IMUs that its payloads are of
@@ -152,6 +155,19 @@ class Connection:
         if self._takers.pop(channel, None) is not None:
             await self._ask(self._client.stop_notify(self._uuid(channel)), REQUEST_S, "unsubscribing")
 
+    async def resubscribe(self) -> None:
+        """Turn the notifications of all channels that samples come from off, and on again.
+
+        Raises
+        ------
+        LinkError
+            If it cannot be done in time, or at all.
+        """
+        for channel in self._takers:
+            if self._driver.channels[channel].measures:
+                await self._ask(self._client.stop_notify(self._uuid(channel)), REQUEST_S, "unsubscribing")
+                await self._start_notify(channel, acquire=self._lasting.acquire)
+
     async def write(self, uuid: str, data: bytes, *, response: bool) -> None:
         """Write to a characteristic."""
         await self._ask(self._client.write_gatt_char(uuid, data, response=response), REQUEST_S, f"writing to {uuid}")
@@ -175,7 +191,8 @@ class Connection:
     async def close(self) -> None:
         """Disconnect, whatever state the link is in; what still comes is stale."""
         for channel in () if self.over else self._takers:
-            await self._tried(self._client.stop_notify(self._uuid(channel)), UNSUBSCRIBE_S)
+            if not await self._tried(self._client.stop_notify(self._uuid(channel)), UNSUBSCRIBE_S):
+                break  # it would not answer the others either
         self.over = True
         await self._tried(self._client.disconnect(), DISCONNECT_LOST_S if self._is_lost else DISCONNECT_S)
 
@@ -190,15 +207,17 @@ class Connection:
     def _receiver(self, channel: int) -> Callable[[object, bytearray], None]:
         """Return what is called with every payload: it stamps and enqueues, nothing else."""
         now_ns, put, roles, generation = self._clock.now_ns, self._queue.put, self._takers[channel], self.generation
+        measures = self._driver.channels[channel].measures
 
         def received(_sender: object, data: bytearray) -> None:
             arrival_ns = now_ns()
             if self.over:
                 self._lasting.stale += 1
                 return
-            self.last_ns = arrival_ns
-            self.payloads += 1
             payload = bytes(data)
+            if measures is True or (measures and measures(payload)):
+                self.last_ns = arrival_ns
+                self.payloads += 1
             for role in roles:
                 put(Entry(arrival_ns, "notification", role, generation, channel, payload))
             if self.listener is not None:
@@ -224,8 +243,10 @@ class Connection:
         except Exception as error:  # every system has its own: BleakError, OSError, EOFError, errors of D-Bus
             raise LinkError(f"{doing}: {short(error)}") from error
 
-    async def _tried(self, work: Any, seconds: float) -> None:
+    async def _tried(self, work: Any, seconds: float) -> bool:
+        """Do something after which nothing more could be done about a connection anyway; tell whether it worked."""
         try:
             await self._ask(work, seconds, "closing")
         except LinkError:
-            return  # nothing more can be done about this connection
+            return False
+        return True

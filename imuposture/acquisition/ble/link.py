@@ -1,6 +1,8 @@
 """Link: one sensor's connection, kept for ever until told to stop.
 
-    seek -> connect -> start -> stream -+-> (lost, stalled, host slept) -> close -> seek ...
+    seek -> connect -> start -> stream -+-> (lost, host slept) -> close -> seek ...
+                                        +-> (stalled) -> resubscribe, once a connection -+-> stream
+                                        |                                                +-> close -> seek ...
                                         +-> stop: stop procedure, unsubscribe, disconnect
 
 What becomes of it is told as link entries; each connection is a generation, from 1 on.
@@ -23,9 +25,11 @@ from imuposture.acquisition.drivers import Advertisement, Driver, Procedure, Set
 
 __all__ = ["Link"]
 
-SILENCE_S = 1.75  # without a payload; checked every CHECK_S, so that a stall is found within 2 s
+SILENCE_S = 1.75  # without a sample; checked every CHECK_S, so that a stall is found within 2 s
+REVIVE_S = 0.45  # for subscribing anew and for the first sample then; a new link is sought within 0.5 s
 FIRST_SILENCE_S = 4.0  # until the first payload: some sensors take their time
 CHECK_S = 0.2
+LOOK_S = 0.02  # whether samples come again
 LATE_S = 1.0  # a check that is this late says that the host was busy, not that the sensor was silent
 UNSEEN_EVERY = 3  # attempts; the others connect only to a sensor that is on the air
 SEEK_S = 5.0  # an attempt: how long it listens for the sensor
@@ -52,7 +56,7 @@ class Link:
     Attributes
     ----------
     state : str
-        ``"seeking"``, ``"connecting"``, ``"starting"``, ``"streaming"``, ``"closing"`` or ``"closed"``.
+        ``"seeking"``, ``"connecting"``, ``"starting"``, ``"streaming"``, ``"silent"``, ``"closing"`` or ``"closed"``.
     generation : int
     connections, losses : int
         Links that were made; links that were lost, or fell silent.
@@ -118,7 +122,7 @@ class Link:
 
     def renew(self, reason: str) -> None:
         """Give the present connection up and make a new one: the host slept, for example."""
-        if self.state in ("starting", "streaming"):
+        if self.state in ("starting", "streaming", "silent"):
             self._disturb(reason)
 
     # What is asked of a sensor goes through these: see `steps.Hands`.
@@ -143,7 +147,7 @@ class Link:
                 # Whatever it was, also a driver's own mistake: the other sensor goes on, and this one is tried again.
                 self.reason = short(explained(error, "connecting"))
                 self._tell("failed", attempt=attempt, reason=self.reason)
-            if self._connection is not None and self._connection.payloads and self.state == "streaming":
+            if self._connection is not None and self._connection.payloads and self.state in ("streaming", "silent"):
                 attempt = 0
             await self._close(self.reason)
 
@@ -240,14 +244,37 @@ class Link:
             before = now
             allowed = silence_s if connection.payloads > answers else max(FIRST_SILENCE_S, silence_s)
             if now - connection.last_ns > allowed * 1e9 and not self._disturbed.is_set():
-                self._disturb(f"no data for {(now - connection.last_ns) * 1e-9:.1f} s", "stalled")
+                self._lose(f"no data for {(now - connection.last_ns) * 1e-9:.1f} s", "stalled")
+                if not await self._revived(connection):
+                    return
+                before = self._clock.now_ns()
 
-    def _disturb(self, reason: str, event: str = "down") -> None:
+    async def _revived(self, connection: Connection) -> bool:
+        """Subscribe anew on a link that is up and silent, once; tell whether samples come again."""
+        if connection.revived or self._disturbed.is_set():
+            return False
+        self.state, connection.revived, had = "silent", True, connection.payloads
+        with suppress(LinkError, TimeoutError):
+            async with asyncio.timeout(REVIVE_S):
+                await connection.resubscribe()
+                while connection.payloads == had:
+                    await asyncio.sleep(LOOK_S)
+        if connection.payloads == had or connection.over:
+            return False
+        self.state, self.reason = "streaming", ""
+        self._tell("resumed")
+        return True
+
+    def _disturb(self, reason: str) -> None:
+        """End what the present connection is used for."""
         if not self._disturbed.is_set():
-            self.losses += 1
-            self.reason = reason
-            self._tell(event, reason=reason)
             self._disturbed.set()
+            self._lose(reason, "down")
+
+    def _lose(self, reason: str, event: str) -> None:
+        self.losses += self.state != "silent"  # it was lost before
+        self.reason = reason
+        self._tell(event, reason=reason)
 
     async def _bid_farewell(self) -> None:
         """Let the sensor stop its stream; one that does not listen is left alone."""

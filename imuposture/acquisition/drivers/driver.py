@@ -1,6 +1,6 @@
 """What a sensor family's module offers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,10 +27,20 @@ class Advertisement:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A characteristic that payloads come from; its place in `Driver.channels` is their ``channel``."""
+    """A characteristic that payloads come from; its place in `Driver.channels` is their ``channel``.
+
+    Attributes
+    ----------
+    uuid : str
+    notifies : bool
+    measures : bool or callable
+        Whether samples come there; where other things do as well, tells at a glance whether a payload may hold some. A
+        sensor that only tells its battery is taken for silent.
+    """
 
     uuid: str
     notifies: bool = True
+    measures: bool | Callable[[bytes], bool] = True
 
 
 @dataclass(frozen=True, slots=True)

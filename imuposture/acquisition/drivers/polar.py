@@ -62,7 +62,11 @@ class Polar:
     name = "polar"
     title = "Polar Verity Sense or H10"
     verified: str | None = None
-    channels: tuple[Channel, ...] = (Channel(CONTROL_POINT), Channel(DATA_POINT), Channel(BATTERY_LEVEL))
+    channels: tuple[Channel, ...] = (
+        Channel(CONTROL_POINT, measures=False),
+        Channel(DATA_POINT),
+        Channel(BATTERY_LEVEL, measures=False),
+    )
     min_mtu = 232
     rates_hz: tuple[float, ...] = tuple(sorted({*H10_RATES_HZ, *SDK_RATES_HZ}))
     default_rate_hz = VERITY_HZ

@@ -1,7 +1,8 @@
 """What is asked of a Capture2Go, and what its packages say.
 
 Ticks are microseconds since 1970, or since the sensor was switched on while nobody has set its clock. It keeps one
-absolute clock, which jumps when it is set: set it before a session, not during one.
+absolute clock, which jumps when it is set: set it before a session, not during one. Its question for a round trip of
+clocks is not asked: a driver reads no clock, and the arrivals of all samples tell more than one answer.
 
 Left open by the sources, and how it is read here: which rates the real-time channel can go to (only up to its default
 limit of 50 Hz are offered); whether a sensor that does not stream acknowledges the order to stop (waited for, not
@@ -15,7 +16,7 @@ from imuposture._blocks import Role, Stream
 from imuposture._errors import AcquisitionError, ConfigError, DecodeError
 from imuposture.acquisition.drivers import _asked as asked
 from imuposture.acquisition.drivers.capture2go.answers import ORDERS, said
-from imuposture.acquisition.drivers.capture2go.packages import Header, Package, Unpacker, pack
+from imuposture.acquisition.drivers.capture2go.packages import Header, Package, Unpacker, is_status, pack
 from imuposture.acquisition.drivers.capture2go.samples import (
     ACC_MPS2,
     GYR_RADPS,
@@ -100,7 +101,7 @@ class Capture2Go:
     name = "capture2go"
     title = "Capture2Go"
     verified: str | None = None
-    channels: tuple[Channel, ...] = (Channel(NOTIFY),)
+    channels: tuple[Channel, ...] = (Channel(NOTIFY, measures=lambda payload: not is_status(payload)),)
     min_mtu = 49  # a whole real-time package and its count; the stream may be cut anywhere
     rates_hz: tuple[float, ...] = tuple(RATES_HZ.values())
     default_rate_hz = 100.0
@@ -168,11 +169,6 @@ class Capture2Go:
     def status(self) -> Procedure:
         """Ask for state, battery and gyroscope bias now; while it streams, they come every second."""
         yield from _try(Header.GET_STATUS)
-
-    def clock_round_trip(self, host_ns: int) -> Procedure:
-        """Ask for the sensor's clock; ``Reply("clock_round_trip")`` holds when it got the question and answered, ns."""
-        yield Write(WRITE, pack(Header.CLOCK_ROUND_TRIP, struct.pack("<4q", host_ns, 0, 0, 0)))
-        yield Await("clock_round_trip", ANSWER_S)
 
     def _start(self, settings: Settings, rate: float) -> Procedure:
         real_time = asked.choice(settings, "mode", MODES, MODES[0]) == "real_time"

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from imuposture._errors import DecodeError
 
-__all__ = ["Header", "Package", "Unpacker", "pack"]
+__all__ = ["Header", "Package", "Unpacker", "is_status", "pack"]
 
 START = 2
 MOST_REAL_TIME = 3
@@ -88,6 +88,7 @@ SIZES: dict[int, int] = {
     0x300: 207,  # burst
     0x301: 137,  # burst of the vertical
 }
+_STATUS = Header.STATUS.to_bytes(2, "little")
 _OF_KIND = {
     Header.FULL_PACKED: (163, 6),
     Header.FULL_6D_PACKED: (115, 6),
@@ -105,6 +106,12 @@ def pack(header: int, payload: bytes = b"") -> bytes:
     """Return a package as it goes over the air."""
     content = struct.pack("<H", header) + payload
     return struct.pack("<BIB", START, crc32(content), len(payload)) + content
+
+
+def is_status(notification: bytes) -> bool:
+    """Tell a notification that holds the status of every second, and nothing else."""
+    head = 1 + _FRAME.size
+    return len(notification) == head + SIZES[Header.STATUS] and notification[head - 2 : head] == _STATUS
 
 
 class Unpacker:

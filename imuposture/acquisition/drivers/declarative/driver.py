@@ -1,12 +1,12 @@
 """The driver that a profile makes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from imuposture._blocks import Stream
 from imuposture._errors import AcquisitionError, ConfigError, DecodeError
 from imuposture.acquisition.drivers.declarative.decoder import ProfileDecoder, tick_s, wrap_ticks
-from imuposture.acquisition.drivers.declarative.profile import Profile, read_profile
+from imuposture.acquisition.drivers.declarative.profile import Profile, Source, read_profile
 from imuposture.acquisition.drivers.declarative.quantities import RATE
 from imuposture.acquisition.drivers.declarative.taking import PacketReader
 from imuposture.acquisition.drivers.declarative.templates import Action
@@ -52,7 +52,7 @@ class ProfileDriver:
         self.name = profile.head["name"]
         self.title = profile.head["title"] or self.name
         self.verified = profile.head["verified"] or None
-        self.channels = tuple(Channel(source.uuid, notifies=not source.read) for source in profile.sources)
+        self.channels = tuple(Channel(one.uuid, not one.read, _measures(one)) for one in profile.sources)
         self.min_mtu = profile.min_mtu
         self.default_rate_hz = profile.rate_hz.default
         for rate in profile.rate_hz.choices or (self.default_rate_hz,):
@@ -225,3 +225,18 @@ class ProfileDriver:
         except ConfigError:
             return False
         return True
+
+
+def _measures(source: Source) -> bool | Callable[[bytes], bool]:
+    """Tell whether samples come from a characteristic; of packets with tags, which."""
+    kinds = {packet.gives == "samples" for packet in source.packets}
+    if len(kinds) == 1:
+        return kinds.pop()
+    if source.framing.kind != "notification":
+        return True  # what else may be in a piece of a stream cannot be told at a glance
+    heads = [(packet.tag_at, packet.tag, packet.gives == "samples") for packet in source.packets]
+
+    def measures(payload: bytes) -> bool:
+        return next((samples for at, tag, samples in heads if payload[at : at + len(tag)] == tag), False)
+
+    return measures
