@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from interpreters import environment
-from test_output import MANIFEST, metrics, posture
+from session_rows import MANIFEST, metrics, posture
 
 from imuposture import __main__ as command_line
 from imuposture._blocks import Figure, MetricBlock
