@@ -22,6 +22,7 @@ SERVICE = "0000aaaa-0000-1000-8000-00805f9b34fb"
 DATA = "0000aaa1-0000-1000-8000-00805f9b34fb"
 CONTROL = "0000aaa2-0000-1000-8000-00805f9b34fb"
 SECOND = "0000aaa3-0000-1000-8000-00805f9b34fb"
+SHARED = "0000aaa4-0000-1000-8000-00805f9b34fb"
 
 
 class BusyLoop(SimulatedTimeLoop):
@@ -58,6 +59,8 @@ class FakeSensor:
     acquire_works: bool = True
     notifies_twice: bool = False  # as BlueZ does after a reconnect with StartNotify
     wrote: list[tuple[str, bytes]] = field(default_factory=list)
+    wrote_at: list[int] = field(default_factory=list)  # handles
+    others: tuple[str, ...] = ()  # services that have a characteristic SHARED each
     on_write: Callable[["FakeSensor", str, bytes], None] | None = None
     values: dict[str, bytes] = field(default_factory=dict)
     client: "FakeClient | None" = None
@@ -215,6 +218,7 @@ class FakeClient(BaseBleakClient):
         self._need()
         await asyncio.sleep(0.01)
         self.sensor.wrote.append((characteristic.uuid, bytes(data)))
+        self.sensor.wrote_at.append(characteristic.handle)
         if self.sensor.on_write is not None:
             self.sensor.on_write(self.sensor, characteristic.uuid, bytes(data))
 
@@ -249,6 +253,13 @@ def services_of(client: FakeClient) -> BleakGATTServiceCollection:
         properties: list[Any] = ["read", "write", "notify"]
         collection.add_characteristic(
             BleakGATTCharacteristic(None, handle, uuid, properties, lambda: client.mtu_size - 3, service)
+        )
+    for number, uuid in enumerate(client.sensor.others):
+        other = BleakGATTService(None, 100 + 10 * number, uuid)
+        collection.add_service(other)
+        handle = other.handle + 1
+        collection.add_characteristic(
+            BleakGATTCharacteristic(None, handle, SHARED, ["write"], lambda: client.mtu_size - 3, other)
         )
     return collection
 

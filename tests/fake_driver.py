@@ -61,6 +61,7 @@ class FakeDriver:
     awaits: bool = False
     reconnects: bool = False
     subscribes: int = 1  # channels
+    told: tuple[Write, ...] = ()  # written before the start
     stops_after_s: dict[Role, float] = field(default_factory=dict)
     started: list[Role] = field(default_factory=list)
 
@@ -81,6 +82,7 @@ class FakeDriver:
             yield Write(CONTROL, b"\x77")
             yield Reconnect(1.0)
             yield Subscribe(0)
+        yield from self.told
         yield Write(CONTROL, START)
         if self.awaits:
             yield Await("started", timeout_s=1.0)
@@ -103,3 +105,15 @@ class FakeDriver:
             yield Await("battery", timeout_s=1.0)
 
         return ask()
+
+
+@dataclass
+class PollingDriver(FakeDriver):
+    """Asks for the battery every two seconds, and for what is never answered every three."""
+
+    def polls(self, settings: Settings) -> tuple[tuple[float, Procedure], ...]:
+        def ask(order: bytes, answer: str) -> Procedure:
+            yield Write(CONTROL, order)
+            yield Await(answer, timeout_s=0.5)
+
+        return (2.0, ask(b"\x06", "battery")), (3.0, ask(b"\x07", "nothing"))

@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from fake_bleak import CONTROL, DATA, SECOND, FakeAir, FakeSensor, clock, run
-from fake_driver import START, STOP, FakeDriver, sample
+from fake_bleak import CONTROL, DATA, SECOND, SHARED, FakeAir, FakeSensor, clock, run
+from fake_driver import START, STOP, FakeDriver, PollingDriver, sample
 
 from imuposture._blocks import Entry
 from imuposture.acquisition.ble import Address, EntryQueue, Found, Link, Radio, find, parse
-from imuposture.acquisition.drivers import Channel, Settings
+from imuposture.acquisition.drivers import Channel, Settings, Write
 
 SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
 ONE, TWO = "AA:00:00:00:00:01", "AA:00:00:00:00:02"
@@ -313,6 +313,39 @@ def test_a_sensor_that_does_not_answer_is_tried_again_and_says_why():
     failed = [json.loads(one.payload) for one in made.entries if one.kind == "link" and b"failed" in one.payload]
     assert "did not answer 'started' within 1 s" in failed[0]["reason"]
     assert len(failed) > 5
+
+
+def test_a_characteristic_that_several_services_have_is_written_to_in_the_one_that_is_meant():
+    first, second = (f"0000aab{n}-0000-1000-8000-00805f9b34fb" for n in (1, 2))
+
+    async def story(bench: Bench) -> None:
+        await bench.connect()
+
+    made = bench(story, FakeDriver(told=(Write(SHARED, b"x", service=second),)), others=(first, second))
+    assert made.sensors[0].wrote[0] == (SHARED, b"x")
+    assert made.sensors[0].wrote_at[0] == 111
+    with pytest.raises(AssertionError, match="failed"):
+        bench(story, FakeDriver(told=(Write(SHARED, b"x", service=second),)), others=(first,))
+
+
+def test_what_is_to_be_asked_is_asked_at_its_period_while_the_sensor_streams():
+    def answer(sensor: FakeSensor, _uuid: str, data: bytes) -> None:
+        if data == b"\x06":
+            sensor.notify(b"b\x32")
+
+    async def story(bench: Bench) -> None:
+        await bench.connect()
+        await asyncio.sleep(10.9)
+        bench.sensors[0].drop()  # a new connection begins anew, and asks once only
+        await bench.until(lambda: bench.links[0].generation == 2 and bench.links[0].state == "streaming")
+        await asyncio.sleep(4.9)
+
+    made = bench(story, PollingDriver(), on_write=answer)
+    asked = [data for _, data in made.sensors[0].wrote]
+    assert (asked.count(b"\x06"), asked.count(b"\x07")) == (5 + 2, 3 + 1)
+    assert made.told().count("not_answered") == asked.count(b"\x07")
+    assert made.links[0].losses == 1
+    assert len(made.payloads()) == pytest.approx(60 * 15.8, abs=30)
 
 
 def test_a_driver_may_ask_for_a_new_connection():

@@ -192,6 +192,12 @@ def test_pinetime():
     near(block_of(decoded(driver_named("pinetime"), struct.pack("<3h", 0, -1024, 512))).acc, [[0, -G, G / 2]])
 
 
+def test_adafruit_writes_the_period_to_the_service_that_is_meant():
+    steps = list(driver_named("adafruit_bluefruit").start(Settings("upper", rate_hz=100)))
+    told = [(step.service[4:8], step.uuid[4:8], step.data.hex()) for step in steps if isinstance(step, Write)]
+    assert told == [("0200", "0001", "0a000000"), ("0400", "0001", "0a000000")]
+
+
 def test_own_firmware():
     driver = driver_named("own_firmware_template")
     group = struct.pack("<6h", 0, 0, 4096, 32767, 0, -32768)

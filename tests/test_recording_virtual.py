@@ -18,13 +18,17 @@ from simulated_time import run
 
 pytest.importorskip("bumble", reason="the virtual radio needs bumble: pip install imuposture[virtual]")
 
+from imuposture import SessionError
 from imuposture.acquisition.ble import Address, Transport
+from imuposture.acquisition.drivers.registry import PROFILES
 from imuposture.acquisition.virtual import SensorSetup, VirtualWorld
 from imuposture.acquisition.virtual.faults import Incident
 from imuposture.acquisition.virtual.wire import FORMATS
 from imuposture.pipeline import Rows
 from imuposture.recording import Outcome, Wishes, record_async, stream
 from imuposture.recording.radio_source import RadioSource
+from imuposture.recording.replaying import replay
+from imuposture.recording.walks import walk_of
 
 SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
 
@@ -88,6 +92,30 @@ def test_other_families_stream_too(tmp_path, kind):
     outcome, _ = recorded(tmp_path / "session", 4.0, kind)
     assert outcome.exit_code == 0
     assert outcome.rows > 100
+
+
+def test_a_profile_that_is_gone_can_still_be_replayed(tmp_path):
+    """What it said is in the session; no driver of that name is known."""
+    profile = tmp_path / "mine.toml"
+    shipped = (PROFILES / "own_firmware_template.toml").read_text(encoding="utf-8")
+    profile.write_text(shipped.replace('name = "own_firmware_template"', 'name = "mine"'), encoding="utf-8")
+    kind = "own_firmware_template"
+
+    async def work() -> Outcome:
+        world = VirtualWorld("demo", upper=SensorSetup(kind), lower=SensorSetup(kind))
+        source = RadioSource(World(world), Wishes().by(str(profile)), clock())
+        return await record_async(out=tmp_path / "session", seconds=4.0, source=source, clock=clock())
+
+    outcome = run(work())
+    profile.unlink()
+    assert outcome.result is not None
+    assert outcome.result.manifest["sensors"]["upper"]["driver"] == "mine"
+    assert replay(tmp_path / "session").posture.equals(outcome.result.posture)
+    told = json.loads((tmp_path / "session" / "session.json").read_bytes())
+    for odd in (5, "[[stream]]", "x" * 10**6):
+        told["sensors"]["upper"]["profile"] = odd
+        with pytest.raises(SessionError, match="does not say how the recording was walked"):
+            walk_of(told)
 
 
 # From here on in real time, in processes of their own: what simulated time cannot show.

@@ -39,6 +39,7 @@ _TOLD = {
 @click.option("--upper", metavar="URI", help="ble:NAME|ADDRESS[#n], virtual:SCRIPT or file:PATH; else the paired one.")
 @click.option("--lower", metavar="URI", help="Likewise; the same virtual script on both is one spine.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The session folder: new, or empty.")
+@click.option("--driver", metavar="NAME|FILE.toml", help="For sensors that do not say on the air what they are.")
 @click.option("--seconds", type=click.FloatRange(0.1), help="From the first pair of samples; else until Ctrl-C.")
 @click.option("--calibrate/--no-calibrate", default=True, help="Guide the wearer through a calibration first.")
 @click.option("--calibration", metavar="SRC", type=click.Path(path_type=Path), help="Take it from a session instead.")
@@ -84,6 +85,7 @@ def _record(
     upper: str | None,
     lower: str | None,
     out: Path | None,
+    driver: str | None,
     seconds: float | None,
     calibrate: bool,
     calibration: Path | None,
@@ -99,7 +101,8 @@ def _record(
     if out is None and not jsonl:
         raise ConfigError("nothing would be kept: give --out FOLDER, or --jsonl to print the rows")
     settings = _settings(config, placement, magnetometer=magnetometer)
-    source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer))
+    wishes = Wishes(rate_hz=rate, magnetometer=settings.magnetometer)
+    source = source_of(upper, lower, wishes if driver is None else wishes.by(driver))
     borrowed = None if calibration is None else _borrowed(calibration)
     printer = _Printer(alone=out is None)
     beginnings = [printer.begin] + ([_guided(source)] if calibrate and borrowed is None else [])

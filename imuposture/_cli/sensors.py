@@ -199,17 +199,20 @@ def _place(name: str) -> "Address":
 @click.command(short_help="Look at one sensor: is it sane?")
 @click.argument("uri")
 @click.option("--seconds", type=click.FloatRange(1.0, 3600.0), default=30.0, show_default=True, help="Time to look.")
+@click.option("--driver", metavar="NAME|FILE.toml", help="For a sensor that does not say on the air what it is.")
 @click.option("--capture", type=click.Path(path_type=Path, dir_okay=False), help="Keep what it sent in this new file.")
-def selftest(*, uri: str, seconds: float, capture: Path | None) -> int:
+def selftest(*, uri: str, seconds: float, driver: str | None, capture: Path | None) -> int:
     """Look at one sensor: rate, counter, units against gravity, axes, drift.
 
     Leave it lying still for the first half, then turn it slowly about all axes. The capture is what turns "never
     tried" into "verified": send it with the model and firmware of the sensor.
     """
+    from imuposture.recording import Wishes
     from imuposture.recording.selftest import selftest as look
 
     try:
-        outcome = asyncio.run(look(uri, seconds, capture=capture))
+        wishes = Wishes() if driver is None else Wishes().by(driver)
+        outcome = asyncio.run(look(uri, seconds, capture=capture, wishes=wishes))
     except ImuPostureError as error:
         return _no_sensor(error, _SELFTEST_WAY)
     for check in outcome.checks:

@@ -10,6 +10,7 @@ from imuposture.pipeline import LiveSensor
 from imuposture.recording.capture import Capture, read_capture, write_capture
 from imuposture.recording.examination import Check, decoded, examine
 from imuposture.recording.sources import source_of
+from imuposture.recording.walks import driver_of
 from imuposture.recording.wishes import Wishes
 
 __all__ = ["SelfTest", "again", "selftest"]
@@ -97,10 +98,8 @@ def again(path: Path) -> SelfTest:
     ConfigError
         If its driver is not there.
     """
-    from imuposture.acquisition.drivers.registry import driver_named
-
     found: Capture = read_capture(path)
-    sensor = LiveSensor(driver_named(found.driver), found.settings)
+    sensor = LiveSensor(driver_of({**found.about, "driver": found.driver}), found.settings)
     stream = sensor.driver.stream(sensor.settings)
     return SelfTest(sensor, tuple(examine(stream, decoded(sensor, found.entries))), path)
 

@@ -7,20 +7,24 @@ from typing import Any
 from imuposture._blocks import ROLES, Role, Stream
 from imuposture._errors import ConfigError, SessionError
 from imuposture.acquisition.drivers import Driver, Settings
+from imuposture.acquisition.drivers.declarative import ProfileDriver, load_profile
 from imuposture.calibration import Calibration
 from imuposture.pipeline import Config, LivePipeline, LiveSensor
 from imuposture.pipeline.live import Clocks
 from imuposture.recording.file_driver import FileDriver
 
-__all__ = ["facts_of", "walk_of"]
+__all__ = ["driver_of", "facts_of", "walk_of"]
 
 
 def facts_of(sensor: LiveSensor) -> dict[str, Any]:
     """Return what a manifest says of a sensor; enough for `walk_of`."""
     driver, settings = sensor.driver, sensor.settings
     stream = driver.stream(settings)
+    # A profile may be changed or gone by tomorrow: what it said is part of what was recorded.
+    profile = {"profile": driver.profile.text} if isinstance(driver, ProfileDriver) else {}
     return {
         "driver": driver.name,
+        **profile,
         "title": driver.title,
         "verified": driver.verified,
         "sensor": stream.sensor,
@@ -63,12 +67,24 @@ def _sensor(role: Role, told: Mapping[str, Any]) -> LiveSensor:
     settings = Settings(role, **told["settings"])
     if told["driver"] == FileDriver.name:
         return LiveSensor(FileDriver(Stream(**told["stream"])), settings)
-    return LiveSensor(_driver(told["driver"]), settings)
+    return LiveSensor(driver_of(told), settings)
 
 
-def _driver(name: str) -> Driver:
+def driver_of(told: Mapping[str, Any]) -> Driver:
+    """Return the driver that `facts_of` told of: of a profile, as it was then.
+
+    Raises
+    ------
+    SessionError
+        If it is not there.
+    ConfigError
+        If the profile is none.
+    """
     from imuposture.acquisition.drivers.registry import driver_named
 
+    name = told["driver"]
+    if "profile" in told:
+        return load_profile(f"{name}.toml", told["profile"])
     try:
         return driver_named(name)
     except ConfigError as error:

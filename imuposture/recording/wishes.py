@@ -1,7 +1,7 @@
 """What is wanted of the sensors, besides which they are."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imuposture._blocks import Role
 from imuposture.acquisition.ble.scanning import choose_driver
@@ -33,6 +33,19 @@ class Wishes:
     options: Mapping[Role, Mapping[str, str | int | float | bool]] = field(default_factory=dict)
     find_s: float = 20.0
     choose: Callable[[Advertisement], Driver | None] = choose_driver
+
+    def by(self, driver: str) -> "Wishes":
+        """Return the same wishes, with a driver by name or a profile by path for all sensors, whatever they say.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such driver, or the profile is none.
+        """
+        from imuposture.acquisition.drivers.registry import driver_named
+
+        named = driver_named(driver)
+        return replace(self, choose=lambda _: named)
 
     def settings(self, role: Role, part: int = 0) -> Settings:
         """Return what a driver is told."""

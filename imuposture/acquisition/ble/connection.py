@@ -23,6 +23,7 @@ from imuposture.acquisition.ble.transport import Transport
 from imuposture.acquisition.drivers import Driver
 
 if TYPE_CHECKING:
+    from bleak.backends.characteristic import BleakGATTCharacteristic
     from bleak.backends.device import BLEDevice
 
 __all__ = ["Connection", "Lasting"]
@@ -168,9 +169,24 @@ class Connection:
                 await self._ask(self._client.stop_notify(self._uuid(channel)), REQUEST_S, "unsubscribing")
                 await self._start_notify(channel, acquire=self._lasting.acquire)
 
-    async def write(self, uuid: str, data: bytes, *, response: bool) -> None:
-        """Write to a characteristic."""
-        await self._ask(self._client.write_gatt_char(uuid, data, response=response), REQUEST_S, f"writing to {uuid}")
+    async def write(self, uuid: str, data: bytes, *, response: bool, service: str | None = None) -> None:
+        """Write to a characteristic, of one service where several have it.
+
+        Raises
+        ------
+        LinkError
+            If it cannot be done in time, or at all.
+        """
+        place = uuid if service is None else self._within(service, uuid)
+        await self._ask(self._client.write_gatt_char(place, data, response=response), REQUEST_S, f"writing to {uuid}")
+
+    def _within(self, service: str, uuid: str) -> "BleakGATTCharacteristic":
+        """Return the characteristic that a service has under a UUID."""
+        found = self._client.services.get_service(service)
+        characteristic = None if found is None else found.get_characteristic(uuid)
+        if characteristic is None:
+            raise LinkError(f"writing to {uuid}: the sensor has none in service {service}")
+        return characteristic
 
     async def read(self, channel: int, role: Role) -> bytes:
         """Read a channel; what was read becomes an entry."""

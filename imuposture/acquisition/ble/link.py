@@ -11,6 +11,7 @@ What becomes of it is told as link entries; each connection is a generation, fro
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from heapq import heapify, heappop, heappush
 
 from imuposture._blocks import Role
 from imuposture.acquisition.ble.addresses import Address
@@ -21,11 +22,12 @@ from imuposture.acquisition.ble.limits import CONNECT_UNSEEN_S, START_S, STOP_S,
 from imuposture.acquisition.ble.queue import EntryQueue
 from imuposture.acquisition.ble.radio import Radio, Sighting
 from imuposture.acquisition.ble.steps import Listener, carry_out
-from imuposture.acquisition.drivers import Advertisement, Driver, Procedure, Settings
+from imuposture.acquisition.drivers import Advertisement, Driver, Polling, Procedure, Settings
 
 __all__ = ["Link"]
 
 SILENCE_S = 1.75  # without a sample; checked every CHECK_S, so that a stall is found within 2 s
+POLL_S = 5.0  # for a question while the sensor streams
 REVIVE_S = 0.45  # for subscribing anew and for the first sample then; a new link is sought within 0.5 s
 FIRST_SILENCE_S = 4.0  # until the first payload: some sensors take their time
 CHECK_S = 0.2
@@ -161,7 +163,12 @@ class Link:
             raise LinkError(self.reason)
         self.state = "streaming"
         self._tell("streaming", mtu=self._present().mtu(), min_mtu=self.driver.min_mtu)
-        await self._watch(self._present())
+        asking = asyncio.create_task(self._ask_on(), name=f"questions to {'+'.join(self.roles)}")
+        try:
+            await self._watch(self._present())
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
 
     async def _sought(self, attempt: int) -> Sighting | None:
         """Return the sensor as it is on the air now; None: not seen, but worth an attempt all the same."""
@@ -227,6 +234,25 @@ class Link:
         finally:
             if self._connection is not None:
                 self._connection.listener = None
+
+    async def _ask_on(self) -> None:
+        """Ask what the driver wants asked while the sensor streams, each at its period, one after the other."""
+        if not isinstance(self.driver, Polling):
+            return
+        driver, loop = self.driver, asyncio.get_running_loop()
+        begun = loop.time()
+        periods = [(seat, n, every_s) for seat in self.seats for n, (every_s, _) in enumerate(driver.polls(seat))]
+        due = [(begun + every_s, place) for place, (_, _, every_s) in enumerate(periods)]
+        heapify(due)
+        while due:
+            at, place = heappop(due)
+            seat, number, every_s = periods[place]
+            await asyncio.sleep(max(0.0, at - loop.time()))
+            try:
+                await self._carry_out(driver.polls(seat)[number][1], seat, POLL_S)
+            except Exception as error:  # samples matter more than any answer
+                self._tell("not_answered", reason=short(error))
+            heappush(due, (max(at + every_s, loop.time()), place))
 
     async def _watch(self, connection: Connection) -> None:
         """Stay until the link is lost, or nothing came for too long."""
@@ -320,8 +346,8 @@ class _Seat:
     async def unsubscribe(self, channel: int) -> None:
         await self._link._present().unsubscribe(channel)
 
-    async def write(self, uuid: str, data: bytes, *, response: bool) -> None:
-        await self._link._present().write(uuid, data, response=response)
+    async def write(self, uuid: str, data: bytes, *, response: bool, service: str | None) -> None:
+        await self._link._present().write(uuid, data, response=response, service=service)
 
     async def read(self, channel: int) -> bytes:
         return await self._link._present().read(channel, self._role)

@@ -33,8 +33,8 @@ class Hands(Protocol):
         """Turn them off."""
         ...
 
-    async def write(self, uuid: str, data: bytes, *, response: bool) -> None:
-        """Write to a characteristic."""
+    async def write(self, uuid: str, data: bytes, *, response: bool, service: str | None) -> None:
+        """Write to a characteristic, of one service where several have it."""
         ...
 
     async def read(self, channel: int) -> bytes:
@@ -144,8 +144,8 @@ async def _do(step: Step, hands: Hands, listener: Listener) -> Answer:
             await hands.subscribe(channel)
         case Unsubscribe(channel):
             await hands.unsubscribe(channel)
-        case Write(uuid, data, response):
-            await hands.write(uuid, data, response=response)
+        case Write(uuid, data, response, service):
+            await hands.write(uuid, data, response=response, service=service)
         case Read(channel):
             return await hands.read(channel)
         case Reconnect(after_s):

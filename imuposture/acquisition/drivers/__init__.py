@@ -4,7 +4,7 @@
 `registry` finds the one that takes a sensor. Provisional: the interface may still change.
 """
 
-from imuposture.acquisition.drivers.driver import Advertisement, Channel, Decoder, Driver, Settings
+from imuposture.acquisition.drivers.driver import Advertisement, Channel, Decoder, Driver, Polling, Settings
 from imuposture.acquisition.drivers.messages import Message, Reply, Status
 from imuposture.acquisition.drivers.procedures import (
     Answer,
@@ -27,6 +27,7 @@ __all__ = [
     "Decoder",
     "Driver",
     "Message",
+    "Polling",
     "Procedure",
     "Read",
     "Reconnect",

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from imuposture._blocks import Role, Stream
 from imuposture.acquisition.drivers.messages import Message
 from imuposture.acquisition.drivers.procedures import Procedure
 
-__all__ = ["Advertisement", "Channel", "Decoder", "Driver", "Settings"]
+__all__ = ["Advertisement", "Channel", "Decoder", "Driver", "Polling", "Settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +145,13 @@ class Driver(Protocol):
 
         None if it has only the standard characteristic, which anybody can read, or none at all.
         """
+        ...
+
+
+@runtime_checkable
+class Polling(Protocol):
+    """What a driver has besides, if something is to be asked again and again while its sensor streams."""
+
+    def polls(self, settings: Settings) -> tuple[tuple[float, Procedure], ...]:
+        """Return every how many seconds what is to be asked, and the steps, made anew by each call."""
         ...

@@ -33,11 +33,15 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write to a characteristic, given by its 128-bit UUID; answered with None."""
+    """Write to a characteristic, given by its 128-bit UUID; answered with None.
+
+    ``service`` says which one is meant where a sensor has the same characteristic in several services.
+    """
 
     uuid: str
     data: bytes
     response: bool = True
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

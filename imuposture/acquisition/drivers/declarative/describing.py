@@ -5,7 +5,7 @@ from pathlib import Path
 from imuposture.acquisition.drivers.declarative.driver import ProfileDriver, load_profile
 from imuposture.acquisition.drivers.declarative.matching import words
 from imuposture.acquisition.drivers.declarative.profile import Profile
-from imuposture.acquisition.drivers.declarative.tables import parsed
+from imuposture.acquisition.drivers.declarative.tables import parsed, text_of
 from imuposture.acquisition.drivers.driver import Settings
 from imuposture.acquisition.drivers.procedures import Await, Procedure, Read, Subscribe, Unsubscribe, Wait, Write
 
@@ -26,7 +26,8 @@ def is_profile(path: str | Path) -> bool:
     ConfigError
         If it cannot be read, or is not TOML.
     """
-    return bool({"profile", "stream"} & set(parsed(Path(path))))
+    path = Path(path)
+    return bool({"profile", "stream"} & set(parsed(path, text_of(path))))
 
 
 def describe_profile(path: str | Path) -> dict[str, object]:
@@ -147,8 +148,9 @@ def _determinant(axes: tuple[int, ...]) -> int:
 
 def _said(step: object) -> str:
     match step:
-        case Write(uuid, data, response):
-            return f"write {data.hex(' ')} to {uuid}{'' if response else ' without response'}"
+        case Write(uuid, data, response, service):
+            place = uuid if service is None else f"{uuid} of service {service}"
+            return f"write {data.hex(' ')} to {place}{'' if response else ' without response'}"
         case Subscribe(channel) | Unsubscribe(channel) | Read(channel):
             return f"{type(step).__name__.lower()} {channel}"
         case Wait(seconds):

@@ -19,19 +19,21 @@ __all__ = ["ProfileDriver", "load_profile"]
 USUAL_RATES_HZ = (10.0, 20.0, 25.0, 50.0, 60.0, 100.0, 120.0, 200.0, 400.0)
 
 
-def load_profile(path: str | Path) -> "ProfileDriver":
+def load_profile(path: str | Path, text: str | None = None) -> "ProfileDriver":
     """Read a profile and return the driver that it makes.
 
     Parameters
     ----------
     path : str or Path
+    text : str, optional
+        What the profile says, where that is known already; the path is for messages then.
 
     Raises
     ------
     ConfigError
         If anything in it is not as it must be; names file, key and remedy.
     """
-    return ProfileDriver(read_profile(Path(path)))
+    return ProfileDriver(read_profile(Path(path), text))
 
 
 class ProfileDriver:

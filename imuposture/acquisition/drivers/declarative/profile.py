@@ -9,7 +9,7 @@ from imuposture.acquisition.drivers.declarative.framing import Framing, frame_le
 from imuposture.acquisition.drivers.declarative.matching import Match, matches_of
 from imuposture.acquisition.drivers.declarative.packets import PACKET_KEYS, Clock, Packet, packet_of, size_of
 from imuposture.acquisition.drivers.declarative.quantities import RATE, Parameter, parameters_of
-from imuposture.acquisition.drivers.declarative.tables import BLUETOOTH_BASE, LONGEST_PAYLOAD, Table, parsed
+from imuposture.acquisition.drivers.declarative.tables import BLUETOOTH_BASE, LONGEST_PAYLOAD, Table, parsed, text_of
 from imuposture.acquisition.drivers.declarative.templates import Action, Poll, actions_of, polls_of
 
 __all__ = ["Profile", "Source", "read_profile"]
@@ -39,6 +39,8 @@ class Profile:
     Attributes
     ----------
     path : Path
+    text : str
+        The whole file; what somebody recorded with is kept with the recording.
     head : mapping
         Texts of ``[profile]``: name, title, about, source, unverified, verified, notes.
     rate_hz : Parameter
@@ -57,6 +59,7 @@ class Profile:
     """
 
     path: Path
+    text: str
     head: Mapping[str, str]
     rate_hz: Parameter
     parameters: Mapping[str, Parameter]
@@ -96,15 +99,22 @@ class Profile:
         return any(not whole <= set(packet.vectors) for packet in self.inertial(part))
 
 
-def read_profile(path: Path) -> Profile:
+def read_profile(path: Path, text: str | None = None) -> Profile:
     """Read and check a profile.
+
+    Parameters
+    ----------
+    path : Path
+    text : str, optional
+        What the profile says, where that is known already; the path is for messages then.
 
     Raises
     ------
     ConfigError
         If anything in it is not as it must be; names file, key and remedy.
     """
-    whole = Table(path, "", parsed(path), KEYS)
+    text = text_of(path) if text is None else text
+    whole = Table(path, "", parsed(path, text), KEYS)
     whole.required("profile", "stream")
     head = whole.of("profile", whole.raw("profile"), HEAD_KEYS)
     parameters = parameters_of(whole)
@@ -113,6 +123,7 @@ def read_profile(path: Path) -> Profile:
     rate = _rate(head, parameters)
     profile = Profile(
         path,
+        text,
         _head(head),
         rate,
         {name: value for name, value in parameters.items() if name != RATE},

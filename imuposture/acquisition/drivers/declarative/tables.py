@@ -14,7 +14,7 @@ from imuposture._errors import ConfigError
 from imuposture.acquisition.readers.files import read_small
 from imuposture.acquisition.readers.text import safe_text
 
-__all__ = ["BLUETOOTH_BASE", "LONGEST_PAYLOAD", "Table", "parsed", "shown"]
+__all__ = ["BLUETOOTH_BASE", "LONGEST_PAYLOAD", "Table", "parsed", "shown", "text_of"]
 
 Word = TypeVar("Word", bound=str)
 LONGEST_PROFILE = 65_536  # bytes; the longest that is shipped has five thousand
@@ -24,21 +24,32 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _SHORT_UUID = re.compile(r"[0-9a-f]{4}|[0-9a-f]{8}")
 
 
-def parsed(path: Path) -> dict[str, object]:
-    """Read the TOML of a profile.
+def text_of(path: Path) -> str:
+    """Read the text of a profile.
 
     Raises
     ------
     ConfigError
-        If it cannot be read, is too long, or is not TOML.
+        If it cannot be read, or is no text.
     """
-    data = read_small(path)
-    if len(data) > LONGEST_PROFILE:
-        raise ConfigError(f"{safe_text(path)}: longer than {LONGEST_PROFILE} bytes, which no profile needs")
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return read_small(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{safe_text(path)}: not UTF-8 text; save the profile as UTF-8") from None
+
+
+def parsed(path: Path, text: str) -> dict[str, object]:
+    """Parse the text of a profile as TOML; the path is for messages.
+
+    Raises
+    ------
+    ConfigError
+        If it is too long, or is not TOML.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_PROFILE:
+        raise ConfigError(f"{safe_text(path)}: longer than {LONGEST_PROFILE} bytes, which no profile needs")
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else safe_text(error)
         raise ConfigError(f"{safe_text(path)}: not valid TOML: {reason}") from None

@@ -14,7 +14,7 @@ __all__ = ["Action", "Poll", "actions_of", "polls_of"]
 
 MOST_ACTIONS = 64
 LONGEST_DELAY_MS = 20_000
-ACTION_KEYS = ("char", "write", "text", "checksum", "response", "delay_ms", "await", "timeout_s")
+ACTION_KEYS = ("char", "service", "write", "text", "checksum", "response", "delay_ms", "await", "timeout_s")
 PART_KEYS = ("bytes", "text", "type", "value")
 _CODES = {
     **{"u8": "<B", "i8": "<b", "u16le": "<H", "u16be": ">H", "i16le": "<h", "i16be": ">h", "u32le": "<I"},
@@ -54,6 +54,7 @@ class Action:
     """A step of a procedure: write, then wait for a reply or for time to pass, as far as each is asked for."""
 
     uuid: str | None
+    service: str | None
     parts: "tuple[bytes | Value, ...]"
     checksum: str | None
     response: bool
@@ -69,7 +70,7 @@ class Action:
     def steps(self, parameters: Parameters) -> Procedure:
         """Yield its steps."""
         if self.uuid:
-            yield Write(self.uuid, self.data(parameters), self.response)
+            yield Write(self.uuid, self.data(parameters), self.response, self.service)
         if self.awaited:
             yield Await(self.awaited, self.timeout_s)
         if self.delay_s:
@@ -111,8 +112,11 @@ def _action(table: Table, known: Mapping[str, Parameter]) -> Action:
     parts = _parts(table, known)
     if bool(parts) != ("char" in table):
         raise table.wrong("char", "and write (or text) belong together; give both, or neither")
+    if "service" in table and "char" not in table:
+        raise table.wrong("service", "says where a char is; give that, or leave the service out")
     action = Action(
         table.uuid("char") if "char" in table else None,
+        table.uuid("service") if "service" in table else None,
         parts,
         table.choice("checksum", CHECKSUMS) if "checksum" in table else None,
         table.flag("response", True),
