@@ -14,6 +14,7 @@ from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
 from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Observed
+from imuposture.metrics._profiles import Profiles
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.exposure import Exposure
@@ -62,6 +63,7 @@ class MetricSet:
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
         self._movements = Movements(context.rate_hz)
+        self._profiles = Profiles(context.rate_hz)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
@@ -90,7 +92,8 @@ class MetricSet:
         if segments is not None and len(segments) != len(posture):
             raise SignalError(f"segments holds {len(segments)} rows and posture {len(posture)}; give the same rows")
         self._require_order(posture.time_s)
-        seen = Observed(posture, segments, self._movements.push(posture))
+        movements = self._profiles.push(posture, self._movements.push(posture))
+        seen = Observed(posture, segments, movements)
         return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
@@ -113,7 +116,7 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        seen = Observed(no_posture(), None, self._movements.finish())
+        seen = Observed(no_posture(), None, self._profiles.finish(self._movements.finish()))
         return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
 
 
