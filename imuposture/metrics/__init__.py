@@ -20,8 +20,10 @@ from imuposture.metrics.changes import Changes
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
+from imuposture.metrics.quality import Quality
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
+from imuposture.metrics.rhythm import Rhythm
 
 __all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet", "Observed"]
 
@@ -30,7 +32,9 @@ GROUP = "imuposture.metrics"
 # The order of the figures in the tables. Named here too, so that they work from a source tree without metadata.
 BUILT_IN: dict[str, MetricFactory] = {
     "repetitions": Repetitions,
+    "quality": Quality,
     "range_of_motion": RangeOfMotion,
+    "rhythm": Rhythm,
     "asymmetry": Asymmetry,
     "ledger": Ledger,
     "exposure": Exposure,
