@@ -27,6 +27,7 @@ MODULES = {
         ["ext/kinematics.h", "ext/kinematics_rows.h", "ext/spatial.h"],
     ),
     "movements": ([], ["ext/movement_state.pxd"]),
+    "profiles": ([], []),
     "smoothing": (
         [*KERNELS, *(f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north"))],
         [*STEP, "ext/smoothing.h"],

@@ -79,20 +79,14 @@ def test_mirrored_rows_give_negated_differences_and_swapped_sides(whole):
     mirrored = posture(angles, RATE, sd=0.8, start=3.21, quality=BLOCK.quality)
     turned = cut(MetricSet(CONTEXT), mirrored, [1000])
     swap = {"right": "left", "left": "right"}
-    signed = {
-        "mean_angle",
-        "median_angle",
-        "range_difference",
-        "repetition_bias",
-        "coupled_in_flexion",
-        "repetition_dose_difference",
-    }
+    signed = {"mean_angle", "median_angle", "repetition_bias", "coupled_in_flexion"}
     reciprocal = {"right_of_left_of_size", "right_of_left_of_range"}
     for plain, other in ((whole.summary, turned.summary), (whole.windows, turned.windows)):
         found = {(f.metric, f.plane, f.side, f.start_s): f for f in other}
         for figure in plain:
             image = found[figure.metric, figure.plane, swap.get(figure.side, figure.side), figure.start_s]
-            sign = -1.0 if figure.metric in signed or figure.metric.startswith(("asymmetry", "symmetry")) else 1.0
+            differs = figure.metric.startswith(("asymmetry", "symmetry")) or figure.metric.endswith("_difference")
+            sign = -1.0 if figure.metric in signed or differs else 1.0
             assert (image.n, image.verdict) == (figure.n, figure.verdict)
             if figure.metric not in reciprocal and figure.value is not None:
                 assert image.value == sign * figure.value, figure

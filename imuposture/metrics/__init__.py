@@ -14,6 +14,7 @@ from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
 from imuposture.metrics._context import THRESHOLDS, Metric, MetricContext, MetricFactory, Observed
+from imuposture.metrics._profiles import Profiles
 from imuposture.metrics._thresholds import known_sets
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
@@ -22,8 +23,10 @@ from imuposture.metrics.durations import Durations
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
+from imuposture.metrics.quality import Quality
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
+from imuposture.metrics.rhythm import Rhythm
 from imuposture.metrics.variety import Variety
 
 __all__ = ["BUILT_IN", "THRESHOLDS", "Metric", "MetricContext", "MetricSet", "Observed", "known_sets"]
@@ -33,7 +36,9 @@ GROUP = "imuposture.metrics"
 # The order of the figures in the tables. Named here too, so that they work from a source tree without metadata.
 BUILT_IN: dict[str, MetricFactory] = {
     "repetitions": Repetitions,
+    "quality": Quality,
     "range_of_motion": RangeOfMotion,
+    "rhythm": Rhythm,
     "asymmetry": Asymmetry,
     "ledger": Ledger,
     "exposure": Exposure,
@@ -69,6 +74,7 @@ class MetricSet:
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
         self._movements = Movements(context.rate_hz)
+        self._profiles = Profiles(context.rate_hz)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
@@ -97,7 +103,8 @@ class MetricSet:
         if segments is not None and len(segments) != len(posture):
             raise SignalError(f"segments holds {len(segments)} rows and posture {len(posture)}; give the same rows")
         self._require_order(posture.time_s)
-        seen = Observed(posture, segments, self._movements.push(posture))
+        movements = self._profiles.push(posture, self._movements.push(posture))
+        seen = Observed(posture, segments, movements)
         return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
@@ -120,7 +127,7 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        seen = Observed(no_posture(), None, self._movements.finish())
+        seen = Observed(no_posture(), None, self._profiles.finish(self._movements.finish()))
         return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, get_args
 
-from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock
+from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock, Side
 from imuposture._checks import number
 from imuposture._errors import ConfigError
 
@@ -14,6 +14,7 @@ __all__ = [
     "NO_ROWS",
     "PLANES",
     "SIDED_PLANES",
+    "SIDES",
     "THRESHOLDS",
     "Metric",
     "MetricContext",
@@ -23,6 +24,12 @@ __all__ = [
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
 SIDED_PLANES: tuple[Plane, ...] = ("lateral_bend", "axial_rotation")
+
+SIDES: dict[Plane, tuple[Side, Side]] = {
+    "flexion": ("forward", "backward"),
+    "lateral_bend": ("right", "left"),
+    "axial_rotation": ("right", "left"),
+}
 
 # Why a figure holds nothing, in the words of the column ``reason``.
 NO_ANGLES = "no spinal angles: they need both sensors and a calibration"
@@ -69,6 +76,8 @@ class MetricContext:
         Time and dose right or left count beyond this angle; twice the default error of a neutral stance and more.
     thresholds : tuple of str
         Threshold sets that the classes of exposure are counted under, by their ids.
+    own_range_deg : mapping of "plane.side" to float, degrees
+        How far this person goes, from a range-of-motion test: ``{"lateral_bend.right": 24.0}``. Empty: not known.
 
     Raises
     ------
@@ -87,6 +96,7 @@ class MetricContext:
     report_error: float = 0.05
     dead_band_deg: float = 5.0
     thresholds: tuple[str, ...] = THRESHOLDS
+    own_range_deg: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -100,6 +110,11 @@ class MetricContext:
             if plane not in PLANES:
                 raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")
             _require(f"neutral_sd_deg[{plane}]", value, 0.0, 180.0)
+        known = [f"{plane}.{side}" for plane, sides in SIDES.items() for side in sides]
+        for name, value in self.own_range_deg.items():
+            if name not in known:
+                raise ConfigError(f"own_range_deg knows {', '.join(known)}, got '{name}'")
+            _require(f"own_range_deg[{name}]", value, 1.0, 180.0)
 
     def neutral_sd(self, plane: Plane) -> float:
         """Return the standard deviation of the neutral stance in ``plane``, degrees."""

@@ -3,16 +3,10 @@
 import numpy as np
 
 from imuposture._blocks import Event, Plane, PostureBlock, Side
-from imuposture.metrics._context import PLANES
+from imuposture.metrics._context import PLANES, SIDES
 from imuposture.metrics._statistics import Sample
 
 __all__ = ["SIDES", "Half", "Halves", "analysed", "missing_side"]
-
-SIDES: dict[Plane, tuple[Side, Side]] = {
-    "flexion": ("forward", "backward"),
-    "lateral_bend": ("right", "left"),
-    "axial_rotation": ("right", "left"),
-}
 
 
 class Half:

@@ -81,6 +81,20 @@ _FIGURE = (
     Column("reason", _TEXT, None, "why there is no value, or why the verdict is what it is; null: nothing to explain"),
 )
 
+_THIRDS = ("first", "middle", "last")
+_PHASES = tuple(
+    column
+    for way in ("out", "back")
+    for column in (
+        Column(f"{way}_s", _F64, "s", f"duration of the way {way}, holds left out"),
+        Column(
+            f"sparc_{way}", _F64, "1", f"smoothness of the way {way}: spectral arc length, less negative is smoother"
+        ),
+        Column(f"ldlj_{way}", _F64, "1", f"smoothness of the way {way}: log dimensionless jerk; null in noise"),
+        Column(f"slowings_{way}", _F64, "1", f"how often the way {way} slowed down and sped up again"),
+    )
+)
+
 # Nullable columns of single kinds of event; a plug-in may add others, see `detail_column`.
 EVENT_DETAILS = (
     Column("level_deg", _F64, "deg", "angle at its start"),
@@ -92,6 +106,13 @@ EVENT_DETAILS = (
     Column("out_of_plane", _F64, "1", "largest movement in another plane, as a share of the amplitude"),
     *(Column(f"coupled_{a}_deg", _F64, "deg", f"movement in {a} from its start to its peak") for a in _ANGLES),
     Column("sd_deg", _F64, "deg", "mean standard deviation of the angle during it"),
+    *_PHASES,
+    Column("hold_s", _F64, "s", "from the end of the way out to the beginning of the way back"),
+    Column("pelvis_deg", _F64, "deg", "forward bends: how far the lower segment went with them"),
+    Column("lumbar_share", _F64, "1", "forward bends: share of the spine in the way of the trunk"),
+    *(Column(f"lumbar_share_{t}", _F64, "1", f"the same in the {t} third of the way") for t in _THIRDS),
+    Column("coupling_deg", _F64, "deg", "forward bends: mean coupling angle; 0 spine alone, 90 pelvis alone"),
+    Column("coupling_early_deg", _F64, "deg", "the same in the first 38 % of the way"),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {

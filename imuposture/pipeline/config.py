@@ -46,6 +46,8 @@ class Config:
         Length of the windows of windows.parquet.
     placement : str or None
         Where the sensors are worn, e.g. ``"t12_s2"``; None takes what the recording says.
+    own_range_deg : mapping
+        How far this person goes, from a range-of-motion test, by ``plane.side``: ``{"lateral_bend.right": 24.0}``.
     metrics : tuple of str or None
         Names of metric plug-ins; None for those built in.
     thresholds : tuple of str
@@ -69,6 +71,7 @@ class Config:
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
     placement: str | None = None
+    own_range_deg: Mapping[str, float] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     thresholds: tuple[str, ...] = THRESHOLDS
     heading: HeadingSettings = field(default_factory=HeadingSettings)
@@ -89,6 +92,8 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not isinstance(self.placement, str | None):
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
+        if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
+            raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
         names = () if self.metrics is None else self.metrics
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")

@@ -1,0 +1,295 @@
+"""A movement's rows in, its phases and their smoothness out (compiled half of imuposture/metrics/_profiles.py).
+
+Shapes and values are checked there; nothing here raises or allocates. Sources of the measures stand in the Python half.
+"""
+
+from libc.math cimport NAN, fabs, sqrt
+
+FOUND = (
+    "out_begin", "out_end", "back_begin", "back_end",
+    "sparc_out", "jerk_out", "slowings_out", "sparc_back", "jerk_back", "slowings_back",
+)
+SETTINGS = ("rate_hz", "span", "core_low", "core_high", "still", "ends", "fewest", "cut_hz", "threshold", "noise_share")
+
+cdef struct Settings:
+    double rate_hz
+    double span
+    double core_low
+    double core_high
+    double still
+    double ends
+    double fewest
+    double cut_hz
+    double threshold
+    double noise_share
+
+# Rows ``begin`` to before ``end``.
+cdef struct Span:
+    Py_ssize_t begin
+    Py_ssize_t end
+
+
+def describe(
+    const double[::1] away,
+    Py_ssize_t first,
+    Py_ssize_t last,
+    const double[::1] settings,
+    const double[:, :, ::1] basis,
+    double gain,
+    const double[::1] cosine,
+    double[:, ::1] work,
+    double[::1] found,
+):
+    """Find the way out and the way back of a movement, and how smooth each is.
+
+    away      (n,)         how far the movement is from its level, degrees, evenly in time, at most ``work``'s rows / 16
+    first, last            the farthest row is one of these, and those between
+    settings  (10,)        in the order of SETTINGS
+    basis     (3, d, m)    polynomials orthonormal over m points, and their first and third derivatives
+    gain      float        what white noise of variance 1 adds to the integral of the squared third derivative
+    cosine    (w / 4 + 1,) quarter of a wave of w steps, w a power of 2
+    work      (4, w)       overwritten
+    found     (10,)        in the order of FOUND, overwritten; NaN where nothing can be said
+    """
+    with nogil:
+        _describe(away, first, last, <const Settings*>&settings[0], basis, gain, cosine, work, found)
+
+
+def sparc(const double[::1] speed, const double[::1] settings, const double[::1] cosine, double[:, ::1] work):
+    """Return the spectral arc length of a speed profile; arguments as those of `describe`."""
+    cdef double arc
+    cdef Py_ssize_t k
+    for k in range(speed.shape[0]):
+        work[0, k] = speed[k]
+    with nogil:
+        arc = _sparc(speed.shape[0], <const Settings*>&settings[0], cosine, work)
+    return arc
+
+
+def jerk(
+    const double[::1] angle, const double[::1] settings, const double[:, :, ::1] basis, double gain, double[:, ::1] work
+):
+    """Return the integral of squared jerk by squared largest speed of a phase; arguments as those of `describe`."""
+    cdef double value
+    cdef const Settings* known = <const Settings*>&settings[0]
+    with nogil:
+        value = _jerk(&angle[0], angle.shape[0], known.noise_share, basis, gain, work)
+    return value
+
+
+cdef void _describe(
+    const double[::1] away,
+    Py_ssize_t first,
+    Py_ssize_t last,
+    const Settings* settings,
+    const double[:, :, ::1] basis,
+    double gain,
+    const double[::1] cosine,
+    double[:, ::1] work,
+    double[::1] found,
+) noexcept nogil:
+    cdef Py_ssize_t n = away.shape[0], top = first, k, middle
+    cdef Span out, back
+    for k in range(found.shape[0]):
+        found[k] = NAN
+    for k in range(first, last + 1):
+        if away[k] > away[top]:
+            top = k
+    if top < 2 or top > n - 3 or away[top] <= 0.0:
+        return
+    for k in range(top + 1):
+        work[0, k] = away[k]
+    if not _phase(top, settings, work, &out):
+        return
+    for k in range(n - top):
+        work[0, k] = away[n - 1 - k]
+    if not _phase(n - 1 - top, settings, work, &back):
+        return
+    back.begin, back.end = n - back.end, n - back.begin
+    found[0], found[1], found[2], found[3] = out.begin, out.end, back.begin, back.end
+    middle = (out.end + back.begin) // 2
+    _smoothness(away, out, 0, middle + 1, settings, basis, gain, cosine, work, &found[4])
+    _smoothness(away, back, middle, n, settings, basis, gain, cosine, work, &found[7])
+
+
+cdef bint _phase(Py_ssize_t last, const Settings* settings, double[:, ::1] work, Span* phase) noexcept nogil:
+    """Find the rows of a way in ``work[0]`` that goes up to row ``last``, its farthest; speeds go to ``work[1]``."""
+    cdef Py_ssize_t k, begin = 0, end, ahead, behind, span = <Py_ssize_t>settings.span
+    cdef double fastest = 0.0, size = work[0, last]
+    for k in range(last + 1):
+        if work[0, k] < settings.core_low * size:
+            begin = k
+    end = begin
+    while end < last and work[0, end] <= settings.core_high * size:
+        end += 1
+    if end <= begin:
+        return False
+    for k in range(last + 1):
+        ahead = k + span if k + span < last else last
+        behind = k - span if k > span else 0
+        work[1, k] = fabs(work[0, ahead] - work[0, behind]) / (ahead - behind)
+        if begin <= k <= end and work[1, k] > fastest:
+            fastest = work[1, k]
+    while begin > 0 and work[1, begin] >= settings.still * fastest and work[0, begin] > -settings.core_low * size:
+        begin -= 1
+    while end < last and work[1, end] >= settings.still * fastest:
+        end += 1
+    phase.begin, phase.end = begin, end + 1
+    return True
+
+
+cdef void _smoothness(
+    const double[::1] away,
+    Span phase,
+    Py_ssize_t first,
+    Py_ssize_t last,
+    const Settings* settings,
+    const double[:, :, ::1] basis,
+    double gain,
+    const double[::1] cosine,
+    double[:, ::1] work,
+    double* found,
+) noexcept nogil:
+    """Note arc length, jerk and slowings of a phase with its slow ends, within the rows ``first`` to ``last``."""
+    cdef Py_ssize_t k, n, wide = 2 * <Py_ssize_t>settings.span + 1
+    cdef Py_ssize_t more = <Py_ssize_t>(settings.ends * (phase.end - phase.begin)) + 1
+    phase.begin = phase.begin - more if phase.begin - more > first else first
+    phase.end = phase.end + more if phase.end + more < last else last
+    n = phase.end - phase.begin
+    if n < settings.fewest or n <= wide + 1:
+        return
+    for k in range(n - 1):
+        work[0, k] = fabs(away[phase.begin + k + 1] - away[phase.begin + k])
+    found[0] = _sparc(n - 1, settings, cosine, work)
+    found[1] = _jerk(&away[phase.begin], n, settings.noise_share, basis, gain, work)
+    for k in range(n - wide):
+        work[0, k] = fabs(away[phase.begin + k + wide] - away[phase.begin + k])
+    found[2] = _slowings(n - wide, work)
+
+
+cdef double _sparc(
+    Py_ssize_t n, const Settings* settings, const double[::1] cosine, double[:, ::1] work
+) noexcept nogil:
+    """Return the spectral arc length of the ``n`` speeds in ``work[0]``."""
+    cdef Py_ssize_t bins = 16, k, last = 0, first = -1, high
+    cdef double largest = 0.0, arc = 0.0, step, change
+    while bins < 16 * n:
+        bins *= 2
+    for k in range(n, bins):
+        work[0, k] = 0.0
+    for k in range(bins):
+        work[1, k] = 0.0
+    _transform(bins, cosine, &work[0, 0], &work[1, 0])
+    high = <Py_ssize_t>(settings.cut_hz * bins / settings.rate_hz) + 1
+    high = high if high < bins // 2 + 1 else bins // 2 + 1
+    for k in range(high):
+        work[2, k] = sqrt(work[0, k] * work[0, k] + work[1, k] * work[1, k])
+        if work[2, k] > largest:
+            largest = work[2, k]
+    for k in range(high):
+        if work[2, k] >= settings.threshold * largest:
+            first = k if first < 0 else first
+            last = k
+    if largest <= 0.0 or last <= first:
+        return NAN
+    step = 1.0 / (last - first)
+    for k in range(first, last):
+        change = (work[2, k + 1] - work[2, k]) / largest
+        arc += sqrt(step * step + change * change)
+    return -arc
+
+
+cdef void _transform(Py_ssize_t n, const double[::1] cosine, double* re, double* im) noexcept nogil:
+    """Replace n (a power of 2) complex values by their discrete Fourier transform (Cooley and Tukey 1965)."""
+    cdef Py_ssize_t half, i, j, k, a, b, wave = 4 * (cosine.shape[0] - 1), at, quarter = cosine.shape[0] - 1
+    cdef double c, s, x, y
+    half = n // 2  # decimation in frequency: the input in order, the output by reversed bits
+    while half > 0:
+        for j in range(half):
+            at = j * (wave // (2 * half))  # 0 to half a wave
+            c = cosine[at] if at <= quarter else -cosine[2 * quarter - at]
+            s = cosine[quarter - at] if at <= quarter else cosine[at - quarter]
+            a = j
+            while a < n:
+                b = a + half
+                x, y = re[a] - re[b], im[a] - im[b]
+                re[a] += re[b]
+                im[a] += im[b]
+                re[b], im[b] = x * c + y * s, y * c - x * s
+                a += 2 * half
+        half //= 2
+    j = 0
+    for i in range(n - 1):
+        if i < j:
+            x, y = re[i], im[i]
+            re[i], im[i] = re[j], im[j]
+            re[j], im[j] = x, y
+        k = n // 2
+        while k <= j:
+            j -= k
+            k //= 2
+        j += k
+
+
+cdef double _jerk(
+    const double* angle,
+    Py_ssize_t n,
+    double noise_share,
+    const double[:, :, ::1] basis,
+    double gain,
+    double[:, ::1] work,
+) noexcept nogil:
+    """Return the integral of squared jerk by squared largest speed, for a duration of 1; NaN where noise hides it."""
+    cdef Py_ssize_t degrees = basis.shape[1], points = basis.shape[2], d, k, row
+    cdef double place, part, fastest = 0.0, energy = 0.0, noise = 0.0
+    for k in range(points):
+        place = k * (n - 1.0) / (points - 1.0)
+        row = <Py_ssize_t>place if <Py_ssize_t>place < n - 1 else n - 2
+        work[0, k] = angle[row] + (place - row) * (angle[row + 1] - angle[row])
+        work[1, k] = work[0, k]
+        work[2, k] = 0.0
+        work[3, k] = 0.0
+    for d in range(degrees):
+        part = 0.0
+        for k in range(points):
+            part += basis[0, d, k] * work[0, k]
+        for k in range(points):
+            work[1, k] -= part * basis[0, d, k]
+            work[2, k] += part * basis[1, d, k]
+            work[3, k] += part * basis[2, d, k]
+    for k in range(points):
+        noise += work[1, k] * work[1, k]
+        energy += work[3, k] * work[3, k] * (0.5 if k == 0 or k == points - 1 else 1.0)
+        if fabs(work[2, k]) > fastest:
+            fastest = fabs(work[2, k])
+    energy /= points - 1
+    noise *= gain / (points - degrees)
+    if n < points:  # interpolated points are no new ones
+        noise *= (<double>points) / n
+    if fastest <= 0.0 or noise > noise_share * energy:
+        return NAN
+    return energy / (fastest * fastest)
+
+
+cdef double _slowings(Py_ssize_t n, double[:, ::1] work) noexcept nogil:
+    """Return how often the speed in ``work[0]`` falls and rises again by a tenth of its largest."""
+    cdef Py_ssize_t k
+    cdef double swing = 0.0, high = work[0, 0], low = work[0, 0], count = 0.0, x
+    cdef bint falling = False
+    for k in range(n):
+        swing = work[0, k] if work[0, k] > swing else swing
+    swing *= 0.1
+    for k in range(n):
+        x = work[0, k]
+        if falling:
+            low = x if x < low else low
+            if x - low >= swing:
+                count += 1.0
+                falling = False
+                high = x
+        else:
+            high = x if x > high else high
+            if high - x >= swing:
+                falling = True
+                low = x
+    return count
