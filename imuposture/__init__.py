@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imuposture.processing import process
     from imuposture.recording import record, stream
     from imuposture.recording.replaying import recover, replay
+    from imuposture.scoring import by_task, score
 
 _HOME = {
     "AcquisitionError": "_errors",
@@ -47,6 +48,7 @@ _HOME = {
     "SessionError": "_errors",
     "SignalError": "_errors",
     "Simulation": "acquisition.simulation",
+    "by_task": "scoring",
     "open_sessions": "output",
     "orientation": "fusion",
     "process": "processing",
@@ -54,6 +56,7 @@ _HOME = {
     "recover": "recording.replaying",
     "replay": "recording.replaying",
     "scan": "acquisition.ble",
+    "score": "scoring",
     "simulate": "acquisition.simulation",
     "smoothed_orientation": "fusion",
     "stream": "recording",
@@ -76,6 +79,7 @@ __all__ = [
     "SessionError",
     "SignalError",
     "Simulation",
+    "by_task",
     "open_sessions",
     "orientation",
     "process",
@@ -83,6 +87,7 @@ __all__ = [
     "recover",
     "replay",
     "scan",
+    "score",
     "simulate",
     "smoothed_orientation",
     "stream",

@@ -26,13 +26,19 @@ STAGES = [
     "metrics",
     "output",
 ]
-WALK = ["pipeline", "processing", "protocols", "recording", "_cli", "__main__"]  # these know several stages
+WALK = ["pipeline", "processing", "protocols", "recording", "scoring", "_cli", "__main__"]  # these know several stages
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {
     "bleak": ("acquisition/",),
     "bumble": ("acquisition/virtual/",),
-    "pyarrow": ("acquisition/readers/", "acquisition/simulation/writing.py", "output/", *(f"{m}.py" for m in WALK)),
+    "pyarrow": (
+        "acquisition/readers/",
+        "acquisition/simulation/writing.py",
+        "output/",
+        *(f"{m}.py" for m in WALK),
+        "scoring/",
+    ),
     "click": ("__main__.py", "_cli/"),
     "rich": ("_cli/",),
 }

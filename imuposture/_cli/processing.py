@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imuposture._cli.comparing import opened_diary, write_tasks
 from imuposture._cli.telling import FAILED, PARTLY, Failure, failure, progress_of, put_path, report, safe, summed_up
 from imuposture._errors import ConfigError, ImuPostureError
 
@@ -49,6 +50,7 @@ class Job:
 @click.option("--samples", is_flag=True, help="Copy the samples into the session.")
 @click.option("--overwrite", is_flag=True, help="Replace sessions that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures and verdicts as one JSON list.")
+@click.option("--diary", type=click.Path(path_type=Path, dir_okay=False), help="Who did what when: OUT/tasks.parquet.")
 @click.option("--errors", type=click.Path(path_type=Path, dir_okay=False), help="Write the table of errors here (CSV).")
 def process(
     *,
@@ -63,6 +65,7 @@ def process(
     samples: bool,
     overwrite: bool,
     as_json: bool,
+    diary: Path | None,
     errors: Path | None,
 ) -> int:
     """Turn recordings or sessions into session folders.
@@ -72,6 +75,7 @@ def process(
     jobs = _jobs(inputs, upper, lower, out)
     _refuse_errors_file(errors, out)
     settings = _config(config, placement, smoothed=smoothed)
+    known = None if diary is None else opened_diary(diary)
     options = {"config": settings, "calibration": calibration, "overwrite": overwrite, "samples": samples}
     done: list[dict[str, Any]] = []
     failures: list[Failure] = []
@@ -87,6 +91,8 @@ def process(
             put_path(str(outcome.path))
     if as_json:
         click.echo(json.dumps(done, indent=2, allow_nan=False))
+    if known is not None and len(failures) < len(jobs):
+        failures += write_tasks([Path(one["path"]) for one in done if one["path"]], known, out)
     report(failures, errors)
     return 0 if not failures else FAILED if len(failures) == len(jobs) else PARTLY
 

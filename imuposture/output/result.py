@@ -98,6 +98,17 @@ class Result:
         if self.path is None:
             return
         for name in self.manifest.get("tables", {}):
+            self.verify_table(name)
+
+    def verify_table(self, name: str) -> None:
+        """Read one table of the folder, checksums verified, and keep nothing of it.
+
+        Raises
+        ------
+        SessionError
+            If it is missing or damaged.
+        """
+        if self.path is not None:
             verify(self.path / f"{name}.parquet", self._seal(self.path, name))
 
     def __repr__(self) -> str:

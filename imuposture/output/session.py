@@ -22,11 +22,12 @@ from imuposture.output.files import Samples, TableFiles, TableRows
 from imuposture.output.parquet import sync
 from imuposture.output.result import Result
 from imuposture.output.schema import arrow_schema
+from imuposture.output.stored import SCORES
 
 __all__ = ["Memory", "SessionFolder", "find_kept"]
 
 # All that processing writes. A folder that holds anything else holds somebody's work, and is never replaced.
-_OWN = {"session.json", "report.html"} | {
+_OWN = {"session.json", "report.html", SCORES} | {
     f"{t}.parquet" for t in ("posture", "events", "windows", "summary", "samples")
 }
 
