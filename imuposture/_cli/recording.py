@@ -101,8 +101,7 @@ def _record(
     if out is None and not jsonl:
         raise ConfigError("nothing would be kept: give --out FOLDER, or --jsonl to print the rows")
     settings = _settings(config, placement, magnetometer=magnetometer)
-    wishes = Wishes(rate_hz=rate, magnetometer=settings.magnetometer)
-    source = source_of(upper, lower, wishes if driver is None else wishes.by(driver))
+    source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer).by(driver))
     borrowed = None if calibration is None else _borrowed(calibration)
     printer = _Printer(alone=out is None)
     beginnings = [printer.begin] + ([_guided(source)] if calibrate and borrowed is None else [])

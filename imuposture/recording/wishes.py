@@ -34,14 +34,18 @@ class Wishes:
     find_s: float = 20.0
     choose: Callable[[Advertisement], Driver | None] = choose_driver
 
-    def by(self, driver: str) -> "Wishes":
+    def by(self, driver: str | None) -> "Wishes":
         """Return the same wishes, with a driver by name or a profile by path for all sensors, whatever they say.
+
+        Without one, each sensor's own is sought.
 
         Raises
         ------
         ConfigError
             If there is no such driver, or the profile is none.
         """
+        if driver is None:
+            return self
         from imuposture.acquisition.drivers.registry import driver_named
 
         named = driver_named(driver)
