@@ -153,6 +153,7 @@ def _small(blocks: Iterator[ImuBlock]) -> Iterator[ImuBlock]:
                 block.gyr[part],
                 _cut(block.mag, part),
                 None if block.flags is None else block.flags[part],
+                _cut(block.quat, part),
             )
 
 

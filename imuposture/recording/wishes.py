@@ -34,8 +34,10 @@ class Wishes:
     find_s: float = 20.0
     choose: Callable[[Advertisement], Driver | None] = choose_driver
 
-    def by(self, driver: str) -> "Wishes":
+    def by(self, driver: str | None) -> "Wishes":
         """Return the same wishes, with a driver by name or a profile by path for all sensors, whatever they say.
+
+        None leaves it to what they say.
 
         Raises
         ------
@@ -44,6 +46,8 @@ class Wishes:
         """
         from imuposture.acquisition.drivers.registry import driver_named
 
+        if driver is None:
+            return self
         named = driver_named(driver)
         return replace(self, choose=lambda _: named)
 
