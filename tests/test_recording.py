@@ -19,9 +19,9 @@ from imuposture.acquisition.ble import EntryQueue
 from imuposture.output import Spool
 from imuposture.pipeline import Rows
 from imuposture.pipeline.commands import Mark
+from imuposture.pipeline.file_driver import FileDecoder, packed
 from imuposture.recording import Live, Outcome, Recorder, Wishes, record_async, stream
 from imuposture.recording.feed import Feed, Reader
-from imuposture.recording.file_driver import FileDecoder, packed
 from imuposture.recording.radio_source import Native, RadioSource
 
 ONE, TWO = "AA:00:00:00:00:01", "AA:00:00:00:00:02"

@@ -11,7 +11,7 @@ from imuposture._errors import ConfigError
 from imuposture.acquisition.ble import Clock, EntryQueue
 from imuposture.acquisition.readers import Recording, open_recording
 from imuposture.pipeline import LiveSensor
-from imuposture.recording.file_driver import FileDriver, packed
+from imuposture.pipeline.file_driver import FileDriver, packed
 from imuposture.recording.outcome import SensorTally
 from imuposture.recording.wishes import Wishes
 
