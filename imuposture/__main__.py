@@ -4,6 +4,7 @@ Standard output is data, standard error is for people. Exit codes: 0 all went we
 3 no sensor, 4 some inputs failed, 130 interrupted. Nothing heavy is imported before a command needs it.
 """
 
+import logging
 import signal
 import sys
 from typing import NoReturn
@@ -39,6 +40,7 @@ def main() -> NoReturn:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
             signal.signal(number, _stop)
+    logging.getLogger("bumble").setLevel(logging.CRITICAL)  # it speaks of every packet into a link that is lost
     try:
         code = cli.main(prog_name="imuposture", standalone_mode=False)
     except click.Abort:

@@ -13,6 +13,7 @@ from imuposture.alignment import Alignment
 from imuposture.calibration import Calibration, calibrate
 from imuposture.output import Memory, Result, SessionFolder, find_kept, manifest
 from imuposture.pipeline import Config, Findings, Pipeline, Rows, SmoothedPipeline, join_pairs, pieces
+from imuposture.pipeline.hindsight import refitted, unlagged
 
 __all__ = ["process"]
 
@@ -70,9 +71,10 @@ def process(
     """
     config = config or Config()
     source = _opened(recording, upper, lower, magnetometer=config.magnetometer or samples)
+    source, lag = _with_better_times(source, config)
     config = replace(config, placement=config.placement or source.placement)
     borrowed = None if calibration is None else _borrowed(Path(calibration), config)
-    facts = _facts(source, config, None if calibration is None else Path(calibration))
+    facts = _facts(source, config, None if calibration is None else Path(calibration)) | lag
     if out is not None and (kept := find_kept(out, facts, overwrite=overwrite, samples=samples)):
         return kept
     walk = _Walk(source, config, borrowed)
@@ -188,6 +190,16 @@ def _opened(
         return open_recording(Path(recording), magnetometer=magnetometer)
     paths = (None if path is None else Path(path) for path in (upper, lower))
     return open_pair(*paths, magnetometer=magnetometer)
+
+
+def _with_better_times(source: Recording, config: Config) -> tuple[Recording, dict[str, Any]]:
+    """Do what was asked for about times; return also what the manifest says of it."""
+    if config.clocks == "fit":
+        source = refitted(source)
+    if config.shaken_s is None:
+        return source, {}
+    source, lag = unlagged(source, *config.shaken_s, config.gap_limit_s)
+    return source, {"shaken": lag}
 
 
 def _facts(source: Recording, config: Config, calibration: Path | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`scan`, `pair` and `selftest` at the command line: what they show, and what they say without Bluetooth."""
+"""`scan`, `pair`, `selftest` and `record` at the command line: what they show, and what they say without Bluetooth."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from imuposture._cli.recording import record
 from imuposture._cli.sensors import line_of, pair, scan, selftest
 from imuposture.acquisition.ble import About, Found
 from imuposture.acquisition.ble.radio import Sighting
@@ -92,3 +93,12 @@ def test_without_bluetooth_each_command_names_its_own_way(command, arguments, wa
     assert result.return_value == 3
     assert result.stderr.count("no Bluetooth can be used on this machine") == 1
     assert result.stderr.strip().endswith(way)
+
+
+def test_a_virtual_wearer_is_not_told_what_to_do():
+    """In real time: the script runs, whoever reads the prompts."""
+    result = run(record, "--upper", "virtual:demo", "--lower", "virtual:demo", "--jsonl", "--seconds", "0.5")
+    assert result.return_value == 0
+    assert result.stderr.count("moves by the script") == 1
+    assert "Stand upright" not in result.stderr
+    assert json.loads(result.stdout.splitlines()[0])["time_s"] >= 0

@@ -18,7 +18,6 @@ pytest.importorskip("bumble", reason="the virtual radio needs bumble: pip instal
 
 from live_worlds import POSTURE_ANGLES, Take, bits, end_of_calibration, recorded
 
-from imuposture import ConfigError
 from imuposture._blocks import Quality
 from imuposture.acquisition.virtual import Fate, Faults, Incident
 from imuposture.output import read_entries
@@ -226,21 +225,6 @@ def test_formats_with_a_clock_tell_of_every_sample(tmp_path, kind, rate_hz):
     assert told["sent"] == told["kept"] + told["lost"]
     assert abs(told["sent"] - round((times[-1] - times[0]) * rate_hz) - 1) <= 2
     assert take.counts("lower")["lost"] == 0
-
-
-def test_clocks_fitted_to_the_whole_recording_are_a_way_of_their_own(tmp_path):
-    take = recorded(tmp_path / "s", 20.0, faults=Faults(clock_ppm=40.0, interval_s=0.015))
-    folder = take.outcome.folder
-    live, fitted = replay(folder), replay(folder, clocks="fit")
-    assert (live.manifest["clock_fit"], fitted.manifest["clock_fit"]) == ("causal", "fit")
-    assert bits(live) == bits(take.session)
-    assert bits(fitted) != bits(live)
-    assert fitted.manifest["alignment"]["sensors"] == live.manifest["alignment"]["sensors"]
-    (clock,) = fitted.manifest["alignment"]["clocks"]["upper"]
-    assert clock["method"] != live.manifest["alignment"]["clocks"]["upper"][0]["method"]
-    assert clock["bound_s"] <= live.manifest["alignment"]["clocks"]["upper"][0]["bound_s"]
-    with pytest.raises(ConfigError, match="'causal' or 'fit'"):
-        replay(folder, clocks="best")
 
 
 def test_a_format_without_a_clock_is_counted_by_arrivals(tmp_path):

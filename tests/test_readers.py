@@ -315,9 +315,11 @@ def test_a_session_with_samples(tmp_path: Path) -> None:
             own |= {f"{quantity}_{a}_{unit}": columns[f"{role}_{quantity}_{a}"][late:] for a in corpus.AXES}
         field = np.full(len(own["time_s"]), 40.0 if role == "lower" else np.nan)
         own |= {f"mag_{a}_ut": pa.array(field, from_pandas=True) for a in corpus.AXES}
+        if role == "upper":
+            own |= {f"sensor_q{a}": np.full(len(own["time_s"]), 1.0 if a == "w" else 0.0) for a in "wxyz"}
         own["flags"] = np.arange(len(own["time_s"])).astype(np.uint8) % 2 * 4
         tables.append(pa.table(own))
-    table = pa.concat_tables(tables).sort_by("time_s")
+    table = pa.concat_tables(tables, promote_options="default").sort_by("time_s")
     role = table.column("role").dictionary_encode()
     parquet.write_table(table.set_column(1, "role", role), folder / "samples.parquet", write_page_checksum=True)
     recording = open_recording(folder)
@@ -327,6 +329,9 @@ def test_a_session_with_samples(tmp_path: Path) -> None:
     assert [stream.start_s for stream in recording.streams] == [0.0, 0.06]
     assert [stream.magnetometer for stream in recording.streams] == [False, True]  # though the table has the columns
     np.testing.assert_array_equal(joined(recording, "lower").acc, stacked(columns, "lower", "acc")[3:])
+    quats = {block.role: block.quat for block in recording.blocks()}
+    assert quats["lower"] is None
+    np.testing.assert_array_equal(np.asarray(quats["upper"])[:2], [[1, 0, 0, 0]] * 2)
     flags = next(block.flags for block in recording.blocks() if block.role == "upper")
     assert flags is not None
     assert flags[:4].tolist() == [0, 4, 0, 4]

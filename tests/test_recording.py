@@ -13,11 +13,13 @@ import pytest
 from fake_bleak import CONTROL, FakeAir, FakeSensor, clock, run
 from fake_driver import STOP, FakeDriver, sample
 
-from imuposture import AcquisitionError, ConfigError, SessionError
-from imuposture._blocks import Entry
+from imuposture import AcquisitionError, ConfigError, DecodeError, SessionError
+from imuposture._blocks import Entry, ImuBlock
 from imuposture.acquisition.ble import EntryQueue
+from imuposture.output import Spool
 from imuposture.pipeline import Rows
 from imuposture.pipeline.commands import Mark
+from imuposture.pipeline.file_driver import FileDecoder, packed
 from imuposture.recording import Live, Outcome, Recorder, Wishes, record_async, stream
 from imuposture.recording.feed import Feed, Reader
 from imuposture.recording.radio_source import Native, RadioSource
@@ -449,6 +451,34 @@ def test_a_file_plays_as_if_it_were_live():
     live = np.concatenate([one.posture.trunk_inclination_deg for one in rows])
     assert len(live) > 19 * 60
     assert np.isfinite(live).mean() > 0.99
+
+
+@pytest.mark.parametrize("besides", [(), ("mag",), ("quat",), ("mag", "quat")])
+def test_rows_of_a_file_come_back_from_payloads_as_they_were(besides):
+    rng = np.random.default_rng(3)
+    arrays = {"acc": 3, "gyr": 3, **{name: 3 if name == "mag" else 4 for name in besides}}
+    given = {name: rng.normal(size=(5, wide)) for name, wide in arrays.items()}
+    flags = np.arange(5, dtype=np.uint8)
+    block = ImuBlock("upper", np.arange(5.0), **given, flags=flags)
+    payload = packed(block)
+    (found,) = FileDecoder("upper").push(payload)
+    for name in ("ticks", "acc", "gyr", "mag", "quat", "flags"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(block, name))
+    for damaged in (payload[:-1], payload + b"\0", bytes([payload[0] ^ 4]) + payload[1:], b""):
+        with pytest.raises(DecodeError):
+            FileDecoder("upper").push(damaged)
+
+
+def test_rows_that_could_not_be_spooled_are_told_and_made_from_the_journal(tmp_path, monkeypatch):
+    def full(self: Spool) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Spool, "_put", full)
+    _, outcome = played(seconds=3.0, folder=tmp_path / "session")
+    assert outcome.exit_code == 0
+    assert outcome.result is not None
+    assert outcome.result.posture.num_rows == outcome.rows > 100
+    assert "rows could not be written while recording (No space left on device)" in outcome.message()
 
 
 def test_a_file_that_ends_ends_the_recording(tmp_path):

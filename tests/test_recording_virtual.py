@@ -25,10 +25,10 @@ from imuposture.acquisition.virtual import SensorSetup, VirtualWorld
 from imuposture.acquisition.virtual.faults import Incident
 from imuposture.acquisition.virtual.wire import FORMATS
 from imuposture.pipeline import Rows
+from imuposture.pipeline.remembered import walk_of
 from imuposture.recording import Outcome, Wishes, record_async, stream
 from imuposture.recording.radio_source import RadioSource
 from imuposture.recording.replaying import replay
-from imuposture.recording.walks import walk_of
 
 SOAK = bool(os.environ.get("IMUPOSTURE_SOAK"))
 

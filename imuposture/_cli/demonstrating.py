@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +56,6 @@ def _new(parent: Path) -> Path:
 
 
 async def _demonstrate(out: Path) -> "Demonstration":
-    logging.getLogger("bumble").setLevel(logging.CRITICAL)  # it speaks of every packet into a link that is lost
     from imuposture.recording.demonstration import demonstrate
 
     begun = time.monotonic()

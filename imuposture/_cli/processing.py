@@ -47,6 +47,18 @@ class Job:
 @click.option("--placement", help="Where the sensors sit; overrides what the recording says.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, as TOML.")
 @click.option("--smoothed", is_flag=True, help="Let every row know what was measured later; takes 1 GB for 8 hours.")
+@click.option(
+    "--clocks",
+    type=click.Choice(["causal", "fit"]),
+    help="fit: lay the clocks of a session that was recorded live by all that arrived, not by what had so far.",
+)
+@click.option(
+    "--shaken",
+    nargs=2,
+    type=float,
+    metavar="BEGIN END",
+    help="When both sensors were shaken together, s: to even out their lag.",
+)
 @click.option("--samples", is_flag=True, help="Copy the samples into the session.")
 @click.option("--overwrite", is_flag=True, help="Replace sessions that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures and verdicts as one JSON list.")
@@ -62,6 +74,8 @@ def process(
     placement: str | None,
     config: Path | None,
     smoothed: bool,
+    clocks: str | None,
+    shaken: tuple[float, float] | None,
     samples: bool,
     overwrite: bool,
     as_json: bool,
@@ -74,7 +88,8 @@ def process(
     """
     jobs = _jobs(inputs, upper, lower, out)
     _refuse_errors_file(errors, out)
-    settings = _config(config, placement, smoothed=smoothed)
+    chosen = {"placement": placement, "smoothed": smoothed or None, "clocks": clocks, "shaken_s": shaken}
+    settings = _config(config, {name: value for name, value in chosen.items() if value is not None})
     known = None if diary is None else opened_diary(diary)
     options = {"config": settings, "calibration": calibration, "overwrite": overwrite, "samples": samples}
     done: list[dict[str, Any]] = []
@@ -135,14 +150,12 @@ def _refuse_errors_file(path: Path | None, out: Path) -> None:
         raise click.UsageError(f"--errors {safe(path)}: there is no such folder; make it first")
 
 
-def _config(path: Path | None, placement: str | None, *, smoothed: bool) -> "Config":
+def _config(path: Path | None, chosen: dict[str, Any]) -> "Config":
+    """Return the settings of a file, with what the command line says in their place."""
     from imuposture import Config
 
     try:
-        config = Config() if path is None else Config.from_toml(path)
-        if smoothed:
-            config = dataclasses.replace(config, smoothed=True)
-        return config if placement is None else dataclasses.replace(config, placement=placement)
+        return dataclasses.replace(Config() if path is None else Config.from_toml(path), **chosen)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
 

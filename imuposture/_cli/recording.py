@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from imuposture._blocks import Entry
     from imuposture.calibration import Calibration
     from imuposture.pipeline import Config, Rows
-    from imuposture.protocols import Cue
     from imuposture.recording import Outcome, Recorder
     from imuposture.recording.sources import Source
 
@@ -159,12 +158,23 @@ async def _guide(recorder: "Recorder", source: "Source") -> None:
 
     while not recorder.streaming:
         await asyncio.sleep(LOOK_S)
-    worlds = getattr(source, "worlds", {})
-    cues: Sequence[Cue] = guided_calibration()
-    begin_s = None
-    for world in worlds.values():
-        cues, begin_s = cues_of(world.simulation.windows), world.motion_s
-    await prompt(recorder, cues, lambda text: click.echo(text, err=True), begin_s=begin_s)
+    worlds = list(getattr(source, "worlds", {}).values())
+    if not worlds:
+        await prompt(recorder, guided_calibration(), _say)
+        return
+    known = [world for world in worlds if hasattr(world, "simulation")]
+    cues = cues_of(known[0].simulation.windows) if len(worlds) == len(known) == 1 else ()
+    if not cues:
+        _say("The virtual wearer does nothing that is known to calibrate; spinal angles are left out.")
+        return
+    # Nobody is there to be told what to do; the commands are what counts.
+    _say("The virtual wearer moves by the script, and is calibrated on the way.")
+    silent = [*(dataclasses.replace(cue, say="") for cue in cues[:-1]), cues[-1]]
+    await prompt(recorder, silent, _say, begin_s=known[0].motion_s)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def tell(entry: "Entry", say: Callable[[str], None] | None = None) -> None:

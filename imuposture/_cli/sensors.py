@@ -211,8 +211,7 @@ def selftest(*, uri: str, seconds: float, driver: str | None, capture: Path | No
     from imuposture.recording.selftest import selftest as look
 
     try:
-        wishes = Wishes().by(driver)
-        outcome = asyncio.run(look(uri, seconds, capture=capture, wishes=wishes))
+        outcome = asyncio.run(look(uri, seconds, capture=capture, wishes=Wishes().by(driver)))
     except ImuPostureError as error:
         return _no_sensor(error, _SELFTEST_WAY)
     for check in outcome.checks:

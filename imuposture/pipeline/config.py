@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,12 @@ class Config:
         Fusion parameters: ``"default"``, or ``"vqf"`` for those of the vqf package.
     smoothed : bool
         Let every row know what was measured later (`imuposture.pipeline_smoothed`). Batch only; never the default.
+    clocks : str
+        ``"causal"``: samples lie where what had arrived until then put them. ``"fit"``: the sensors' clocks are fitted
+        to all that arrived (Moon, Skelly and Towsley 1999); for sessions that were recorded live. Never the default.
+    shaken_s : (begin, end) or None
+        When both sensors were held together and shaken, in seconds of the recording: the lag between them is taken out
+        if they moved as one (r >= 0.95). For whole recordings.
     magnetometer : bool
         Use the magnetometers for the relative heading, where the recording has them. Buildings bend the field: two
         days of daily life were disturbed for 43 % of the time (Riddick et al. 2025).
@@ -62,6 +68,8 @@ class Config:
 
     parameters: str = "default"
     smoothed: bool = False
+    clocks: Literal["causal", "fit"] = "causal"
+    shaken_s: tuple[float, float] | None = None
     magnetometer: bool = False
     gap_limit_s: float = 0.1
     calibration_search_s: float = 1800.0
@@ -87,6 +95,10 @@ class Config:
                 raise ConfigError(f"{name} must lie between 0 and 90 degrees, got {value!r}")
         if self.parameters not in ("default", "vqf"):
             raise ConfigError(f"parameters must be 'default' or 'vqf', got {self.parameters!r}")
+        if self.clocks not in ("causal", "fit"):
+            raise ConfigError(f"clocks must be 'causal' or 'fit', got {self.clocks!r}")
+        if self.shaken_s is not None and not _is_span(self.shaken_s):
+            raise ConfigError(f"shaken_s must be [begin, end] in seconds, the end later, got {self.shaken_s!r}")
         for name in ("smoothed", "magnetometer"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
@@ -120,10 +132,9 @@ class Config:
         settings = dict(values)
         heading = settings.pop("heading", {})
         try:
-            if settings.get("metrics") is not None:
-                settings["metrics"] = tuple(settings["metrics"])
-            if "thresholds" in settings:
-                settings["thresholds"] = tuple(settings["thresholds"])
+            for name in ("metrics", "shaken_s", "thresholds"):
+                if settings.get(name) is not None:
+                    settings[name] = tuple(settings[name])
             return cls(heading=HeadingSettings(**heading), **settings)
         except TypeError as error:
             known = [member.name for member in fields(cls)]
@@ -151,6 +162,12 @@ class Config:
     def hash(self) -> str:
         """Return the SHA-256 of the values; equal hashes give equal rows from equal input."""
         return hashlib.sha256(json.dumps(self.asdict(), sort_keys=True).encode()).hexdigest()
+
+
+def _is_span(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2 or not all(map(_is_number, value)):
+        return False
+    return bool(-np.inf < value[0] < value[1] < np.inf)
 
 
 def _is_number(value: object) -> bool:

@@ -78,6 +78,8 @@ class LivePipeline:
         if not sensors or wrong:
             raise ConfigError(f"one or two sensors with settings of their role are needed, got {sorted(sensors)}")
         self.config = config or Config()
+        if self.config.clocks != "causal" or self.config.shaken_s is not None:
+            raise ConfigError("clocks = 'fit' and shaken_s are for whole recordings: use `process`, or leave them out")
         streams = [sensors[role].driver.stream(sensors[role].settings) for role in ROLES if role in sensors]
         fits = None if isinstance(clocks, str) else clocks
         self.alignment = Alignment(streams, self.config.gap_limit_s, fits=fits, fit=clocks == "gather")
@@ -122,6 +124,15 @@ class LivePipeline:
                 events = []
             events += self._take(entry)
         yield _with_events(self._walk(self._aligned()), events)
+
+    def aligned(self, entries: Iterable[Entry]) -> Iterator[PairBlock]:
+        """Take all entries there are, and yield the aligned samples of both sensors alone: nothing is walked."""
+        for entry in entries:
+            if entry.kind == "command" or self._waiting_rows >= PIECE:
+                yield self._pauses.without(self._aligned())
+            self._take(entry)
+        self._wait_for(self.alignment.finish())
+        yield self._pauses.without(self._aligned())
 
     def finish(self) -> Rows:
         """Return the rows and figures that still waited."""

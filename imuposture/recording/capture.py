@@ -15,7 +15,7 @@ from imuposture._errors import RecordingError
 from imuposture.acquisition.drivers import Settings
 from imuposture.acquisition.readers.text import safe_text
 from imuposture.pipeline import LiveSensor
-from imuposture.recording.walks import facts_of
+from imuposture.pipeline.remembered import facts_of
 
 __all__ = ["Capture", "read_capture", "write_capture"]
 

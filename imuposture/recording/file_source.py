@@ -11,7 +11,7 @@ from imuposture._errors import ConfigError
 from imuposture.acquisition.ble import Clock, EntryQueue
 from imuposture.acquisition.readers import Recording, open_recording
 from imuposture.pipeline import LiveSensor
-from imuposture.recording.file_driver import FileDriver, packed
+from imuposture.pipeline.file_driver import FileDriver, packed
 from imuposture.recording.outcome import SensorTally
 from imuposture.recording.wishes import Wishes
 
@@ -153,6 +153,7 @@ def _small(blocks: Iterator[ImuBlock]) -> Iterator[ImuBlock]:
                 block.gyr[part],
                 _cut(block.mag, part),
                 None if block.flags is None else block.flags[part],
+                _cut(block.quat, part),
             )
 
 

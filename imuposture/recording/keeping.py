@@ -1,7 +1,6 @@
 """The session folder of a recording: journal and rows while it goes on, and in the end the session."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -17,7 +16,6 @@ __all__ = ["CloseSession", "EntrySink", "Keeper", "aside"]
 
 LOOK_S = 0.01  # between two looks at work in another thread
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 CloseSession = Callable[
     [Path, Walk, Mapping[str, Any], Spool | None, Callable[[float], None]],
     Result,
@@ -48,6 +46,11 @@ class Keeper:
     journal, close : callable
         As of `Recorder`.
 
+    Attributes
+    ----------
+    notes : list of str
+        What went wrong and did no harm, for whoever recorded.
+
     Raises
     ------
     SessionError
@@ -66,10 +69,11 @@ class Keeper:
         self._entries = 0
         self._given_up = threading.Event()
         self._spool: Spool | None = None
+        self.notes: list[str] = []
         try:
             self._spool = Spool(folder, manifest, join_blocks)
         except Exception as error:  # no thread to be had, for one; closing takes longer then
-            log.warning("rows are not written while recording: %r", error)
+            self._note(repr(error))
 
     def append(self, entry: Entry) -> None:
         """Take an entry, before anything else is done with it.
@@ -127,11 +131,18 @@ class Keeper:
         try:
             if spool is not None and findings is not None:
                 spool.finish(self._entries, findings)
+                if spool.failure is not None:
+                    self._note(spool.failure)
             self._journal.close()
             return self._close_session(self._folder, walk, found, spool, self._look_up)
         finally:
             if spool is not None:
                 spool.abort()
+
+    def _note(self, why: str) -> None:
+        self.notes.append(
+            f"rows could not be written while recording ({why}); they are made from the journal, which has all"
+        )
 
     def give_up(self) -> None:
         """Leave the session to `imuposture recover`. From any thread."""

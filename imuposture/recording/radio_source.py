@@ -12,8 +12,8 @@ from imuposture.acquisition.ble import Address, Clock, EntryQueue, Found, Link, 
 from imuposture.acquisition.ble.host import watch_host
 from imuposture.acquisition.drivers import Driver
 from imuposture.pipeline import LiveSensor
+from imuposture.pipeline.remembered import facts_of
 from imuposture.recording.outcome import SensorTally
-from imuposture.recording.walks import facts_of
 from imuposture.recording.wishes import Wishes
 
 __all__ = ["Airs", "Native", "RadioSource"]

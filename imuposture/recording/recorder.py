@@ -368,6 +368,7 @@ class Recorder:
             self._notes.append("closing was interrupted")
         finally:
             self.closing = False
+            self._notes += keeper.notes
         return None
 
     def _tallied(self, tallies: Mapping[Role, SensorTally]) -> dict[Role, SensorTally]:

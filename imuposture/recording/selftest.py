@@ -7,10 +7,10 @@ from pathlib import Path
 from imuposture._blocks import Entry
 from imuposture.acquisition.ble import NATIVE, Clock, EntryQueue, Transport
 from imuposture.pipeline import LiveSensor
+from imuposture.pipeline.remembered import driver_of
 from imuposture.recording.capture import Capture, read_capture, write_capture
 from imuposture.recording.examination import Check, decoded, examine
 from imuposture.recording.sources import source_of
-from imuposture.recording.walks import driver_of
 from imuposture.recording.wishes import Wishes
 
 __all__ = ["SelfTest", "again", "selftest"]

@@ -37,17 +37,17 @@ class Wishes:
     def by(self, driver: str | None) -> "Wishes":
         """Return the same wishes, with a driver by name or a profile by path for all sensors, whatever they say.
 
-        Without one, each sensor's own is sought.
+        None leaves it to what they say.
 
         Raises
         ------
         ConfigError
             If there is no such driver, or the profile is none.
         """
-        if driver is None:
-            return self
         from imuposture.acquisition.drivers.registry import driver_named
 
+        if driver is None:
+            return self
         named = driver_named(driver)
         return replace(self, choose=lambda _: named)
 

@@ -23,6 +23,7 @@ from imuposture.acquisition.readers.text import safe_text
 __all__ = ["RoleTable", "from_samples"]
 
 _COUNTS = ("sent", "lost")
+_OWN = ("sensor_qw", "sensor_qx", "sensor_qy", "sensor_qz")  # orientation as the sensor reckons it
 
 
 def from_samples(path: Path, manifest_path: Path, manifest: Mapping[str, Any]) -> Recording:
@@ -84,6 +85,7 @@ def _opened(path: Path, role: Role, told: Mapping[str, Any], settings: Settings)
         _triple("gyr", "radps"),
         mag if set(mag) <= set(names) and _any(path, role, mag[0]) else None,
         "flags" if "flags" in names else None,
+        _OWN if set(_OWN) <= set(names) and _any(path, role, _OWN[0]) else None,
     )
     layout = Layout("time_s", SECONDS, (columns,))
     missing = [name for name in (*layout.columns(), "role") if name not in names]

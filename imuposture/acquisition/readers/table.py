@@ -27,13 +27,14 @@ Triple = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class SensorColumns:
-    """The columns of one sensor, x y z each, and of the `Quality` bits known at the source."""
+    """The columns of one sensor, x y z each, of the `Quality` bits known at the source, of its own orientation."""
 
     role: Role
     acc: Triple
     gyr: Triple
     mag: Triple | None = None
     flags: str | None = None
+    quat: tuple[str, str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Layout:
         """List the columns to read, the time first."""
         triples = [triple for one in self.sensors for triple in (one.acc, one.gyr, one.mag) if triple]
         flags = [one.flags for one in self.sensors if one.flags]
-        return [self.time, *(name for triple in triples for name in triple), *flags]
+        quats = [name for one in self.sensors for name in one.quat or ()]
+        return [self.time, *(name for triple in triples for name in triple), *flags, *quats]
 
 
 class Table(Protocol):
@@ -183,11 +185,13 @@ class FileRows:
 def _block(sensor: SensorColumns, ticks: FloatArray, columns: Columns) -> ImuBlock:
     mag = None if sensor.mag is None else _gathered(sensor.mag, columns)
     flags = None if sensor.flags is None else np.nan_to_num(columns[sensor.flags]).astype(np.uint8)
-    return ImuBlock(sensor.role, ticks, _gathered(sensor.acc, columns), _gathered(sensor.gyr, columns), mag, flags)
+    quat = None if sensor.quat is None else _gathered(sensor.quat, columns)
+    acc, gyr = _gathered(sensor.acc, columns), _gathered(sensor.gyr, columns)
+    return ImuBlock(sensor.role, ticks, acc, gyr, mag, flags, quat)
 
 
 def _gathered(names: Sequence[str], columns: Columns) -> FloatArray:
-    rows = np.empty((len(columns[names[0]]), 3))
+    rows = np.empty((len(columns[names[0]]), len(names)))
     for axis, name in enumerate(names):
         rows[:, axis] = columns[name]
     return rows

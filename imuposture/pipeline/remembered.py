@@ -10,8 +10,8 @@ from imuposture.acquisition.drivers import Driver, Settings
 from imuposture.acquisition.drivers.declarative import ProfileDriver, load_profile
 from imuposture.calibration import Calibration
 from imuposture.pipeline import Config, LivePipeline, LiveSensor
+from imuposture.pipeline.file_driver import FileDriver
 from imuposture.pipeline.live import Clocks
-from imuposture.recording.file_driver import FileDriver
 
 __all__ = ["driver_of", "facts_of", "walk_of"]
 

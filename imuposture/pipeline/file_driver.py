@@ -10,7 +10,8 @@ from imuposture.acquisition.drivers import Advertisement, Channel, Message, Proc
 
 __all__ = ["FileDecoder", "FileDriver", "packed"]
 
-_HEAD = struct.Struct("<BH")  # magnetometer or not, rows
+_HEAD = struct.Struct("<BH")  # what there is besides, rows
+_MAG, _QUAT = 1, 2
 
 
 class FileDecoder:
@@ -34,22 +35,24 @@ class FileDecoder:
         """
         if channel or len(payload) < _HEAD.size:
             raise DecodeError(f"{len(payload)} bytes of channel {channel} are no rows of a file")
-        magnetometer, rows = _HEAD.unpack_from(payload)
-        wide = 7 + 3 * magnetometer
-        if magnetometer > 1 or len(payload) != _HEAD.size + rows * (8 * wide + 1):
+        besides, rows = _HEAD.unpack_from(payload)
+        wide = 7 + 3 * bool(besides & _MAG) + 4 * bool(besides & _QUAT)
+        if besides > _MAG + _QUAT or len(payload) != _HEAD.size + rows * (8 * wide + 1):
             raise DecodeError(f"{len(payload)} bytes cannot hold {rows} rows")
         table = np.frombuffer(payload, "<f8", rows * wide, _HEAD.size).reshape(rows, wide)
         flags = np.frombuffer(payload, np.uint8, rows, len(payload) - rows).copy()
-        columns = [np.ascontiguousarray(table[:, first : first + 3]) for first in range(1, wide, 3)]
-        mag = columns[2] if magnetometer else None
-        return [ImuBlock(self._role, table[:, 0].copy(), columns[0], columns[1], mag, flags)]
+        acc, gyr = table[:, 1:4].copy(), table[:, 4:7].copy()
+        mag = table[:, 7:10].copy() if besides & _MAG else None
+        quat = table[:, -4:].copy() if besides & _QUAT else None
+        return [ImuBlock(self._role, table[:, 0].copy(), acc, gyr, mag, flags, quat)]
 
 
 def packed(block: ImuBlock) -> bytes:
     """Return a block as a payload."""
-    arrays = [block.ticks[:, None], block.acc, block.gyr, *(() if block.mag is None else (block.mag,))]
+    besides = [array for array in (block.mag, block.quat) if array is not None]
+    arrays = [block.ticks[:, None], block.acc, block.gyr, *besides]
     flags = np.zeros(len(block.ticks), np.uint8) if block.flags is None else block.flags
-    head = _HEAD.pack(block.mag is not None, len(block.ticks))
+    head = _HEAD.pack(_MAG * (block.mag is not None) + _QUAT * (block.quat is not None), len(block.ticks))
     return head + np.hstack(arrays).astype("<f8").tobytes() + flags.tobytes()
 
 
