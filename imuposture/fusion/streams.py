@@ -1,7 +1,7 @@
 """Streams through the orientation filter, block after block: one alone, or several side by side as lanes."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -189,25 +189,27 @@ def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[Orientat
         block, stream = stage._begun(one)
         blocks.append(block)
         streams.append(stream)
-    for tuning, lanes in _alike(filters, streams):
+    tunings = [stage._tuning for stage in filters]
+    if len({*tunings}) == 1 and len(tunings) <= _ext.MAX_LANES:  # as nearly always
+        groups = [(tunings[0], streams)]
+    else:
+        groups = _alike(tunings, streams)
+    for tuning, lanes in groups:
         if _ext.advance(tuning, LEVEL, lanes) >= 0:
             _advance_tidied(tuning, lanes)
     return blocks
 
 
-def _alike(filters: Sequence[Fusion], streams: list[Stream]) -> Iterable[tuple[_ext.Tuning, list[Stream]]]:
+def _alike(tunings: Sequence[_ext.Tuning], streams: list[Stream]) -> list[tuple[_ext.Tuning, list[Stream]]]:
     """Put streams of alike filters together, as many as can be lanes of one another."""
-    tunings = [stage._tuning for stage in filters]
-    if len({*tunings}) == 1 and len(tunings) <= _ext.MAX_LANES:
-        return ((tunings[0], streams),)  # as nearly always; more thought would show in blocks of ten rows
     alike: dict[_ext.Tuning, list[Stream]] = {}
     for tuning, stream in zip(tunings, streams, strict=True):
         alike.setdefault(tuning, []).append(stream)
-    return (
+    return [
         (tuning, same[first : first + _ext.MAX_LANES])
         for tuning, same in alike.items()
         for first in range(0, len(same), _ext.MAX_LANES)
-    )
+    ]
 
 
 def _advance_tidied(tuning: _ext.Tuning, streams: list[Stream]) -> None:

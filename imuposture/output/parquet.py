@@ -24,7 +24,7 @@ __all__ = ["DAMAGE", "TableFile", "check_seal", "damaged", "read", "sync", "veri
 
 _CHUNK = 1 << 18  # bytes read at once
 _PAGE = 1 << 19  # bytes a page: what is encoded, compressed and summed while it is still in the cache
-_VALUES = 1 << 13  # encoded at a time
+_VALUES = ROW_GROUP  # encoded at a time: a page of numbers, so that no room for it has to grow
 # What pyarrow raises on a file that is not whole: ArrowInvalid is a ValueError, a wrong page checksum an OSError.
 DAMAGE = (OSError, ValueError, TypeError, KeyError, NotImplementedError, pa.ArrowException)
 

@@ -1,5 +1,6 @@
 """What a walk gives, and how blocks of it are cut and joined."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -41,9 +42,11 @@ def no_rows() -> Rows:
 
 
 def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:
-    """Cut a block, so that what the stages pass on stays small."""
-    for first in range(0, len(pair), rows):
-        yield cut_pair(pair, slice(first, first + rows))
+    """Cut a block into even pieces of about so many rows, so that what the stages pass on stays small."""
+    count = max(round(len(pair) / rows), 1)
+    edges = [len(pair) * k // count for k in range(count + 1)]
+    for first, end in itertools.pairwise(edges):
+        yield cut_pair(pair, slice(first, end))
 
 
 def cut_pair(pair: PairBlock, part: slice) -> PairBlock:

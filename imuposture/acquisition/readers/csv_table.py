@@ -21,7 +21,7 @@ from imuposture.acquisition.readers.text import safe_text
 __all__ = ["BLOCK_BYTES", "CsvTable", "Header", "parse_header"]
 
 BLOCK_BYTES = 8 << 20  # about 65 000 rows of two sensors
-_PARSE_BYTES = 1 << 20  # pyarrow parses pieces of this size in parallel
+_PARSE_BYTES = 1 << 19  # parsed at once: what stays in the cache until its numbers are made
 _MAX_LINE_BYTES = 1 << 20
 _MAX_COLUMNS = 1024
 _BOM = b"\xef\xbb\xbf"
@@ -154,7 +154,8 @@ class CsvTable:
         # Columns nobody reads may share a name (two empty ones, say), which pyarrow would not keep apart.
         names = [name if name in self.columns else f"\0{i}" for i, name in enumerate(self.header.names)]
         return (
-            arrow_csv.ReadOptions(column_names=names, block_size=_PARSE_BYTES),
+            # Threads would share the work of one, and make a fifth more of it.
+            arrow_csv.ReadOptions(column_names=names, block_size=_PARSE_BYTES, use_threads=False),
             arrow_csv.ParseOptions(delimiter=self.header.delimiter),
             arrow_csv.ConvertOptions(
                 column_types={name: pa.float64() for name in self.columns},

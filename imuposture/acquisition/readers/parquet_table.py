@@ -94,7 +94,7 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         If a page is damaged, or holds a whole number that float64 cannot.
     """
     with opened_parquet(path) as file:
-        # Threads that decode a column each for so few rows wait for each other: a third more work, and no sooner done.
+        # Threads that decode a column each for so few rows wait for each other, and no sooner end.
         stream = file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False)
         try:
             while (batch := next(stream, None)) is not None:
