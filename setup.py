@@ -31,6 +31,7 @@ MODULES = {
         [*KERNELS, *(f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north"))],
         [*STEP, "ext/smoothing.h"],
     ),
+    "strides": ([], []),
     "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))

@@ -303,7 +303,8 @@ class Figure(NamedTuple):  # a dataclass takes three times as long to make, and 
     """A tidy row of summary.parquet; with ``start_s`` and ``end_s`` a row of windows.parquet.
 
     ``low`` and ``high`` bound the 95 % interval, ``n`` counts what the value rests on, ``verdict`` says what may
-    be concluded, ``definition`` is the id under which docs/metrics.md explains it.
+    be concluded, ``definition`` is the id under which docs/metrics.md explains it. ``reason`` says, in plain words, why
+    there is no value or why nothing can be told from it; None where there is nothing to explain.
     """
 
     metric: str
@@ -318,6 +319,7 @@ class Figure(NamedTuple):  # a dataclass takes three times as long to make, and 
     verdict: Verdict | None = None
     start_s: float | None = None
     end_s: float | None = None
+    reason: str | None = None
 
 
 @noun(frozen=True, slots=True)

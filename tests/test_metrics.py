@@ -119,6 +119,19 @@ def test_no_rows_give_figures_without_values_or_zero_counts():
     assert {f.verdict for f in block.summary} <= {None, "cannot_tell"}
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_what_cannot_be_told_says_why(whole, calibrated):
+    """Whole, uncalibrated, without spinal angles and without rows: no value and no verdict without its reason."""
+    bare = posture(np.full((900, 3), np.nan), RATE, quality=np.zeros(900))
+    blocks = [cut(MetricSet(MetricContext(RATE, calibrated=calibrated)), rows, []) for rows in (BLOCK, bare)]
+    blocks += [whole, MetricSet(CONTEXT).finish()]
+    for figure in (f for block in blocks for f in (*block.summary, *block.windows)):
+        if figure.value is None or figure.verdict == "cannot_tell":
+            assert figure.reason, figure
+        elif figure.verdict is None:
+            assert figure.reason is None, figure
+
+
 def test_no_figure_is_nan_or_infinite(whole):
     numbers = [x for f in (*whole.summary, *whole.windows) for x in (f.value, f.low, f.high) if x is not None]
     numbers += [x for e in whole.events for x in (e.start_s, e.end_s, *e.details.values())]

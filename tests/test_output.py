@@ -59,7 +59,15 @@ def metrics(at: float = 0.0) -> MetricBlock:
 SUMMARY = MetricBlock(
     summary=(
         Figure("range", 52.0, "deg", "rom.range", "lateral_bend", "right", 49.0, 55.0, 5),
-        Figure("difference", float("nan"), "deg", "rom.difference", "lateral_bend", verdict="cannot_tell"),
+        Figure(
+            "difference",
+            float("nan"),
+            "deg",
+            "rom.difference",
+            "lateral_bend",
+            verdict="cannot_tell",
+            reason="no calibration",
+        ),
     )
 )
 
@@ -104,6 +112,7 @@ def test_figures_and_events_come_back(tmp_path):
     known, unknown = result.summary.to_pylist()
     assert (known["low"], known["high"], known["n"], known["verdict"]) == (49.0, 55.0, 5, None)
     assert (unknown["value"], unknown["n"], unknown["verdict"]) == (None, None, "cannot_tell")
+    assert unknown["reason"] == "no calibration"
 
 
 def test_pandas_polars_and_duckdb_agree(tmp_path):

@@ -114,8 +114,10 @@ def _figures(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         if row["verdict"] in {"asymmetric", "even", "not_shown"}:
             yield f"{_words(row['verdict'])}: {_words(row['metric'], row['plane'])} {_with_interval(row)}"
-    if untold := [_words(row["metric"], row["plane"]) for row in rows if row["verdict"] == "cannot_tell"]:
-        yield f"cannot tell: {', '.join(untold)}"
+    untold = [row for row in rows if row["verdict"] == "cannot_tell"]
+    for why in dict.fromkeys(row["reason"] for row in untold):
+        names = ", ".join(_words(row["metric"], row["plane"]) for row in untold if row["reason"] == why)
+        yield f"cannot tell: {names}" + (f" ({safe(why)})" if why else "")
 
 
 def _with_interval(row: dict[str, Any]) -> str:

@@ -8,10 +8,25 @@ from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBloc
 from imuposture._checks import number
 from imuposture._errors import ConfigError
 
-__all__ = ["PLANES", "SIDED_PLANES", "Metric", "MetricContext", "MetricFactory", "Observed"]
+__all__ = [
+    "NO_ANGLES",
+    "NO_REPETITION",
+    "NO_ROWS",
+    "PLANES",
+    "SIDED_PLANES",
+    "Metric",
+    "MetricContext",
+    "MetricFactory",
+    "Observed",
+]
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
 SIDED_PLANES: tuple[Plane, ...] = ("lateral_bend", "axial_rotation")
+
+# Why a figure holds nothing, in the words of the column ``reason``.
+NO_ANGLES = "no spinal angles: they need both sensors and a calibration"
+NO_ROWS = "no usable rows"
+NO_REPETITION = "no repetition to this side"
 
 # People return to a neutral stance within about 2 degrees (docs/metrics.md, "The neutral stance").
 NEUTRAL_SD_DEG = 2.0

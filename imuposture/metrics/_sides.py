@@ -6,7 +6,7 @@ from imuposture._blocks import Event, Plane, PostureBlock, Side
 from imuposture.metrics._context import PLANES
 from imuposture.metrics._statistics import Sample
 
-__all__ = ["SIDES", "Half", "Halves", "analysed"]
+__all__ = ["SIDES", "Half", "Halves", "analysed", "missing_side"]
 
 SIDES: dict[Plane, tuple[Side, Side]] = {
     "flexion": ("forward", "backward"),
@@ -67,6 +67,12 @@ class Halves:
             for plane, sample in self.coupled.items():
                 if f"coupled_{plane}_deg" in details:
                     sample.add(details[f"coupled_{plane}_deg"])
+
+
+def missing_side(right: Half, left: Half) -> str:
+    """Say which side a comparison of both lacks."""
+    missing = [name for name, half in (("right", right), ("left", left)) if not len(half)]
+    return f"no repetition to the {' nor to the '.join(missing)}"
 
 
 def analysed(posture: PostureBlock) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from math import pi, sqrt
 
 from imuposture._blocks import Figure, MetricBlock, Plane, Quality
-from imuposture.metrics._context import SIDED_PLANES, MetricContext, Observed
-from imuposture.metrics._sides import Half, Halves
+from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext, Observed
+from imuposture.metrics._sides import Half, Halves, missing_side
 from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_tail
 from imuposture.metrics._tally import Span, Tally, WindowTallies, usable
 from imuposture.metrics.range_of_motion import angle_sd, range_difference
@@ -24,6 +24,7 @@ FEWEST_MINUTES = 0.5  # min of usable rows below which a mean posture says nothi
 FEWEST_A_SIDE = 3  # repetitions to each side below which sizes say nothing (ranges: mean of all valid, at least 3)
 FEWEST_COUNTED = 10  # repetitions in a plane below which their sides say nothing
 EVEN_BIAS = 0.2  # a count bias within plus and minus this (40 to 60 % to one side) is even
+NO_SD = "the standard deviation of the angle is not known"
 FLOOR_SEM = 2.0  # percent indices need both sides above this many standard errors (docs/metrics.md, asymmetry.index)
 
 COLUMNS = {"lateral_bend": "lateral_bend_deg", "axial_rotation": "axial_rotation_deg"}
@@ -35,6 +36,7 @@ class _Claim:
 
     figure: Figure
     comparison: Comparison
+    reason: str | None = None  # why nothing can be told
 
 
 class Asymmetry:
@@ -64,7 +66,10 @@ class Asymmetry:
         windows = tuple(figure for window in self._tallies.finish() for figure in self._window(window))
         claims = list(self._claims())
         verdicts = judge([claim.comparison for claim in claims], self._context.report_error)
-        judged = [claim.figure._replace(verdict=verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
+        judged = [
+            claim.figure._replace(verdict=verdict, reason=claim.reason)
+            for claim, verdict in zip(claims, verdicts, strict=True)
+        ]
         return MetricBlock(windows=windows, summary=(*judged, *self._posture_figures(), *self._indices()))
 
     def _window(self, window: Span) -> Iterator[Figure]:
@@ -84,8 +89,12 @@ class Asymmetry:
     def _mean_claim(self, plane: Plane) -> _Claim:
         tally = self._tallies.whole.tallies[plane]
         found = self._uncertain_mean(plane, tally)
-        tellable = found is not None and self._context.calibrated and tally.minutes >= FEWEST_MINUTES
-        return _Claim(self._mean(self._tallies.whole, plane), _comparison(found, None, tellable))
+        why = NO_ROWS if not tally.n else self._uncalibrated()
+        if why is None and tally.minutes < FEWEST_MINUTES:
+            why = f"less than {FEWEST_MINUTES:g} minutes of usable rows"
+        if why is None and found is None:
+            why = NO_SD
+        return _claim(self._mean(self._tallies.whole, plane), found, None, why)
 
     def _uncertain_mean(self, plane: Plane, tally: Tally) -> Uncertain | None:
         """Return the mean angle; its error is one draw of neutral stance, mounting and heading, however many rows."""
@@ -98,8 +107,8 @@ class Asymmetry:
         tally = span.tallies[plane]
         value, found = tally.mean if tally.n else None, self._uncertain_mean(plane, tally)
         low, high = found.interval() if found else (None, None)
-        definition = "asymmetry.mean/1@own_neutral"
-        return span.figure()("mean_angle", value, "deg", definition, plane, low=low, high=high, n=tally.n)
+        definition, why = "asymmetry.mean/1@own_neutral", None if tally.n else NO_ROWS
+        return span.figure()("mean_angle", value, "deg", definition, plane, low=low, high=high, n=tally.n, reason=why)
 
     def _range_claim(self, plane: Plane) -> _Claim:
         right, left = self._sides(plane)
@@ -130,11 +139,17 @@ class Asymmetry:
 
     def _sided(self, name: str, definition: str, plane: Plane, found: Uncertain | None, margin: float | None) -> _Claim:
         right, left = self._sides(plane)
-        enough = min(len(right), len(left)) >= FEWEST_A_SIDE and right.known and left.known
         value = found.value if found else None
         figure = Figure(name, value, "deg", definition, plane, n=len(right) + len(left))
-        tellable = found is not None and enough and self._context.calibrated
-        return _Claim(_with_interval(figure, found), _comparison(found, margin, tellable))
+        why = missing_side(right, left) if found is None else self._uncalibrated()
+        if why is None and min(len(right), len(left)) < FEWEST_A_SIDE:
+            why = f"fewer than {FEWEST_A_SIDE} repetitions to a side"
+        if why is None and not (right.known and left.known):
+            why = NO_SD
+        return _claim(_with_interval(figure, found), found, margin, why)
+
+    def _uncalibrated(self) -> str | None:
+        return None if self._context.calibrated else "no calibration"
 
     def _count_claim(self, plane: Plane) -> _Claim:
         right, left = (len(half) for half in self._sides(plane))
@@ -143,8 +158,11 @@ class Asymmetry:
             definition=f"asymmetry.count/1@even_within_{EVEN_BIAS:g}",
         )
         n = right + left
-        if n < FEWEST_COUNTED or not self._context.calibrated:
-            return _Claim(figure, _comparison(None, EVEN_BIAS, tellable=False))
+        why = self._uncalibrated()
+        if n < FEWEST_COUNTED:
+            why = why or f"fewer than {FEWEST_COUNTED} repetitions"
+        if why:
+            return _claim(figure, None, EVEN_BIAS, why)
         bias = (right - left) / n
         inside = EVEN_BIAS - abs(bias)
         beyond = 0.5 * _normal_tail(inside * sqrt(n / (1.0 - EVEN_BIAS * EVEN_BIAS))) if inside > 0.0 else 1.0
@@ -158,8 +176,10 @@ class Asymmetry:
             found = sample.with_shared(sqrt(soft * soft + leaked * leaked))
         value = found.value if found else None
         figure = Figure("coupled_in_flexion", value, "deg", definition, plane, n=len(sample))
-        tellable = len(sample) >= FEWEST_A_SIDE and self._context.calibrated
-        return _Claim(_with_interval(figure, found), _comparison(found, None, tellable))
+        why = self._uncalibrated()
+        if len(sample) < FEWEST_A_SIDE:
+            why = why or f"fewer than {FEWEST_A_SIDE} forward or backward bends"
+        return _claim(_with_interval(figure, found), found, None, why)
 
     def _posture_figures(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
@@ -175,15 +195,15 @@ class Asymmetry:
     def _times(self, span: Span, plane: Plane) -> Iterator[Figure]:
         band = f"@own_neutral,beyond_{self._context.dead_band_deg:g}deg"
         new, tally = span.figure(), span.tallies[plane]
-        known = tally.n > 0
+        known, why = tally.n > 0, None if tally.n else NO_ROWS
         for side, minutes, dose in (
             ("right", tally.minutes_right, tally.dose_right),
             ("left", tally.minutes_left, tally.dose_left),
         ):
             value = minutes if known else None
-            yield new("time_to_side", value, "min", f"asymmetry.time/1{band}", plane, side, n=tally.n)
+            yield new("time_to_side", value, "min", f"asymmetry.time/1{band}", plane, side, n=tally.n, reason=why)
             value = dose if known else None
-            yield new("dose_to_side", value, "deg min", f"asymmetry.dose/1{band}", plane, side, n=tally.n)
+            yield new("dose_to_side", value, "deg min", f"asymmetry.dose/1{band}", plane, side, n=tally.n, reason=why)
 
     def _indices(self) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
@@ -208,12 +228,12 @@ def _tallies(context: MetricContext) -> dict[str, Tally]:
     return {plane: Tally(context.rate_hz, dead_band=context.dead_band_deg) for plane in SIDED_PLANES}
 
 
-def _comparison(found: Uncertain | None, margin: float | None, tellable: bool) -> Comparison:
-    """Return what a verdict needs; without a ``margin`` the figure may never be called even."""
-    if found is None or not tellable:
-        return Comparison(1.0, 1.0, may_be_even=False, tellable=False)
+def _claim(figure: Figure, found: Uncertain | None, margin: float | None, why: str | None) -> _Claim:
+    """Return what waits for a verdict, or ``why`` nothing can be told; without ``margin`` it is never called even."""
+    if found is None or why is not None:
+        return _Claim(figure, Comparison(1.0, 1.0, may_be_even=False, tellable=False), why)
     beyond = 1.0 if margin is None else found.beyond(margin)
-    return Comparison(found.differs(), beyond, may_be_even=margin is not None, tellable=True)
+    return _Claim(figure, Comparison(found.differs(), beyond, may_be_even=margin is not None, tellable=True))
 
 
 def _normal_tail(z: float) -> float:
@@ -233,9 +253,12 @@ def _percentages(
     """Yield the percent indices; null where a side is missing or not above its floor, since they explode there."""
     n = len(halves[0]) + len(halves[1])
     right, left = means
-    told = all(len(half) for half in halves) and all(
+    why = None if all(len(half) for half in halves) else missing_side(*halves)
+    if why is None and not all(
         mean > FLOOR_SEM * error and mean > 0.0 for mean, error in zip(means, errors, strict=True)
-    )
+    ):
+        why = f"a side is not above its floor of {FLOOR_SEM:g} standard errors, where percentages explode"
+    told = why is None
     values = {
         "symmetry_index": 200.0 * (right - left) / (right + left) if told else None,
         "symmetry_angle": symmetry_angle(right, left) if told else None,
@@ -243,4 +266,4 @@ def _percentages(
     }
     suffix = "@own_neutral" if of == "range" else ""
     for name, value in values.items():
-        yield Figure(f"{name}_of_{of}", value, "%", f"asymmetry.{name}/1{suffix}", plane, n=n)
+        yield Figure(f"{name}_of_{of}", value, "%", f"asymmetry.{name}/1{suffix}", plane, n=n, reason=why)

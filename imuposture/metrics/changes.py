@@ -6,7 +6,7 @@ import numpy as np
 
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock, Quality
 from imuposture._ext import tallies as _ext
-from imuposture.metrics._context import MetricContext, Observed
+from imuposture.metrics._context import NO_ANGLES, NO_ROWS, MetricContext, Observed
 from imuposture.metrics._sides import analysed
 from imuposture.metrics._statistics import Sample, median
 from imuposture.metrics._tally import Delay, Windows, usable
@@ -105,13 +105,17 @@ class Changes:
         for name, value in counts:
             n = None if value is None else int(value)
             hourly = None if value is None or not minutes else 60.0 * value / minutes
-            yield Figure(name, value, "1", f"changes.{name}/1", n=n)
-            yield Figure(f"{name}_per_hour", hourly, "1/h", f"changes.{name}/1", n=n)
+            why = NO_ANGLES if value is None else None
+            yield Figure(name, value, "1", f"changes.{name}/1", n=n, reason=why)
+            why = why or (NO_ROWS if hourly is None else None)
+            yield Figure(f"{name}_per_hour", hourly, "1/h", f"changes.{name}/1", n=n, reason=why)
         held = self._held.values
-        yield Figure("bout_median", median(held) if held else None, "s", "changes.bouts/1", n=len(held))
-        yield Figure("bout_longest", max(held) if held else None, "s", "changes.bouts/1", n=len(held))
+        why = None if held else "no static posture"
+        yield Figure("bout_median", median(held) if held else None, "s", "changes.bouts/1", n=len(held), reason=why)
+        yield Figure("bout_longest", max(held) if held else None, "s", "changes.bouts/1", n=len(held), reason=why)
         share = 100.0 * self._held.mean * len(held) / (60.0 * minutes) if minutes else None
-        yield Figure("bout_share", share, "%", "changes.bouts/1", n=len(held))
+        why = None if minutes else NO_ROWS
+        yield Figure("bout_share", share, "%", "changes.bouts/1", n=len(held), reason=why)
         yield Figure("gaps", float(self._gaps), "1", "changes.gaps/1", n=self._rows - self._usable)
 
 

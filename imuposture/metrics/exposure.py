@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from imuposture._blocks import Figure, MetricBlock, Quality, Side
-from imuposture.metrics._context import SIDED_PLANES, MetricContext, Observed
+from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext, Observed
 from imuposture.metrics._tally import NO_SD, Delay, Span, Tally, WindowTallies, usable
 
 __all__ = ["Exposure"]
@@ -82,7 +82,8 @@ class Exposure:
         yield from _percentiles(new, speed, "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
         definition = f"exposure.dose/1@own_neutral,beyond_{DOSE_BEYOND_DEG:g}deg"
         for side, dose in (("forward", lean.dose_right), ("backward", lean.dose_left)):
-            yield new("inclination_dose", dose if lean.n else None, "deg min", definition, side=side, n=lean.n)
+            value, why = (dose, None) if lean.n else (None, NO_ROWS)
+            yield new("inclination_dose", value, "deg min", definition, side=side, n=lean.n, reason=why)
         for plane in SIDED_PLANES:
             yield from _beyond(new, span.tallies[plane], plane, SIDE_NAMES)
 
@@ -98,15 +99,15 @@ def _tallies(rate_hz: float) -> dict[str, Tally]:
 def _beyond(
     new: partial[Figure], tally: Tally, plane: str | None, names: Sequence[tuple[str, Side | None]]
 ) -> Iterator[Figure]:
-    n = tally.n
+    n, why = tally.n, None if tally.n else NO_ROWS
     found = tally.beyond() if n else [(None, None)] * len(names)
     for (where, side), (share, minutes) in zip(names, found, strict=True):
-        yield new(f"share_{where}", share, "%", "exposure.share/1@own_neutral", plane, side, n=n)
-        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1@own_neutral", plane, side, n=n)
+        yield new(f"share_{where}", share, "%", "exposure.share/1@own_neutral", plane, side, n=n, reason=why)
+        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1@own_neutral", plane, side, n=n, reason=why)
 
 
 def _percentiles(new: partial[Figure], tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:
-    n = tally.n
+    n, why = tally.n, None if tally.n else NO_ROWS
     values = tally.quantiles(list(SHARES.values())) if n else [None] * len(SHARES)
     for label, value in zip(SHARES, values, strict=True):
-        yield new(f"{name}_{label}", value, unit, definition, n=n)
+        yield new(f"{name}_{label}", value, unit, definition, n=n, reason=why)

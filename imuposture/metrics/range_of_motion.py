@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from math import sqrt
 
 from imuposture._blocks import Figure, MetricBlock, Plane, Side
-from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext, Observed
-from imuposture.metrics._sides import SIDES, Half, Halves
+from imuposture.metrics._context import NO_REPETITION, PLANES, SIDED_PLANES, MetricContext, Observed
+from imuposture.metrics._sides import SIDES, Half, Halves, missing_side
 from imuposture.metrics._statistics import Uncertain, difference
 
 __all__ = ["RangeOfMotion", "range_difference", "range_sum"]
@@ -37,7 +37,8 @@ class RangeOfMotion:
                 yield self._range(plane, side)
                 half = self._halves[plane, side]
                 definition = self._definition("range_of_motion.held/1")
-                yield Figure("range_held", half.held, "deg", definition, plane, side, n=len(half))
+                reason = NO_REPETITION if half.held is None else None
+                yield Figure("range_held", half.held, "deg", definition, plane, side, n=len(half), reason=reason)
         for plane in SIDED_PLANES:
             right, left = self._halves[plane, "right"], self._halves[plane, "left"]
             n = len(right) + len(left)
@@ -45,7 +46,7 @@ class RangeOfMotion:
             for name, combine in pairs:
                 definition = self._definition(f"range_of_motion.{name.removeprefix('range_')}/1")
                 if not (len(right) and len(left)):
-                    yield Figure(name, None, "deg", definition, plane, n=n)
+                    yield Figure(name, None, "deg", definition, plane, n=n, reason=missing_side(right, left))
                     continue
                 found = combine(right, left, self._context, plane)
                 low, high = found.interval()
@@ -55,7 +56,7 @@ class RangeOfMotion:
         half = self._halves[plane, side]
         definition = self._definition("range_of_motion.mean_extreme/1")
         if not len(half):
-            return Figure("range_of_motion", None, "deg", definition, plane, side, n=0)
+            return Figure("range_of_motion", None, "deg", definition, plane, side, n=0, reason=NO_REPETITION)
         neutral, shared = self._context.neutral_sd(plane), angle_sd(half, self._context)
         found = half.extreme.with_shared(sqrt(neutral * neutral + shared * shared))
         low, high = found.interval()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
-from imuposture.metrics._context import PLANES, SIDED_PLANES, MetricContext, Observed
+from imuposture.metrics._context import NO_ANGLES, PLANES, SIDED_PLANES, MetricContext, Observed
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import Sample, median, median_interval, wilson_bias
 from imuposture.metrics._tally import Windows
@@ -81,7 +81,8 @@ class Repetitions:
         for (plane, side), sizes in self._sizes.items():
             n = len(sizes)
             value = float(n) if self._analysed else None
-            yield Figure("repetitions", value, "1", "repetitions.count/1", plane, side, n=n)
+            figure = Figure("repetitions", value, "1", "repetitions.count/1", plane, side, n=n)
+            yield figure._replace(reason=self._reason())
             if n:
                 low, high = median_interval(sizes.values) or (None, None)
                 value = median(sizes.values)
@@ -91,18 +92,23 @@ class Repetitions:
         for plane in SIDED_PLANES:
             yield self._bias(plane)
         aborted = float(self._aborted) if self._analysed else None
-        yield Figure("repetitions_aborted", aborted, "1", "repetitions.aborted/1", n=self._aborted)
+        figure = Figure("repetitions_aborted", aborted, "1", "repetitions.aborted/1", n=self._aborted)
+        yield figure._replace(reason=self._reason())
+
+    def _reason(self) -> str | None:
+        return None if self._analysed else NO_ANGLES
 
     def _bias(self, plane: Plane) -> Figure:
         right, left = len(self._sizes[plane, "right"]), len(self._sizes[plane, "left"])
-        return count_bias(right, left, plane)
+        figure = count_bias(right, left, plane)
+        return figure if self._analysed else figure._replace(reason=NO_ANGLES)
 
 
 def count_bias(right: int, left: int, plane: Plane) -> Figure:
     """Return (right - left) / (right + left) with its 95 % interval (Wilson 1927)."""
     n = right + left
     if not n:
-        return Figure("repetition_bias", None, "1", "repetitions.bias/1", plane, n=0)
+        return Figure("repetition_bias", None, "1", "repetitions.bias/1", plane, n=0, reason="no repetition")
     low, high = wilson_bias(right, left)
     return Figure(
         "repetition_bias",

@@ -78,6 +78,7 @@ _FIGURE = (
     Column("n", pa.int64(), "1", "how many observations the value rests on"),
     Column("verdict", _TEXT, None, "asymmetric, even, not_shown, cannot_tell, or null for a figure without one"),
     Column("definition", _TEXT, None, "id of the definition in docs/metrics.md", nullable=False),
+    Column("reason", _TEXT, None, "why there is no value, or why the verdict is what it is; null: nothing to explain"),
 )
 
 # Nullable columns of single kinds of event; a plug-in may add others, see `detail_column`.
