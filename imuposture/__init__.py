@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imuposture.processing import process
     from imuposture.recording import record, stream
     from imuposture.recording.replaying import recover, replay
+    from imuposture.walking import gait
 
 _HOME = {
     "AcquisitionError": "_errors",
@@ -47,6 +48,7 @@ _HOME = {
     "SessionError": "_errors",
     "SignalError": "_errors",
     "Simulation": "acquisition.simulation",
+    "gait": "walking",
     "open_sessions": "output",
     "orientation": "fusion",
     "process": "processing",
@@ -76,6 +78,7 @@ __all__ = [
     "SessionError",
     "SignalError",
     "Simulation",
+    "gait",
     "open_sessions",
     "orientation",
     "process",

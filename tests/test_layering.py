@@ -26,7 +26,7 @@ STAGES = [
     "metrics",
     "output",
 ]
-WALK = ["pipeline", "processing", "protocols", "recording", "_cli", "__main__"]  # these know several stages
+WALK = ["pipeline", "processing", "protocols", "recording", "walking", "_cli", "__main__"]  # these know several stages
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {
@@ -91,7 +91,7 @@ def test_imports_point_up_the_listing():
 
 def test_a_stage_uses_only_its_own_compiled_half():
     # Metrics are many and compiled by what they do, and fusion has two variants; those halves carry their own names.
-    halves = {"fusion": {"fusion", "smoothing"}, "metrics": {"movements", "tallies"}, "_checks": {"checks"}}
+    halves = {"fusion": {"fusion", "smoothing"}, "metrics": {"movements", "strides", "tallies"}, "_checks": {"checks"}}
     for file in PYTHON_FILES:
         names = imported(ast.parse(file.read_text(encoding="utf-8")))
         compiled = {name.split(".")[2] for name in names if name.startswith("imuposture._ext.")}

@@ -41,6 +41,7 @@ PUBLIC = [
     "SessionError",
     "SignalError",
     "Simulation",
+    "gait",
     "open_sessions",
     "orientation",
     "process",

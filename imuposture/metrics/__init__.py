@@ -14,12 +14,14 @@ from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
 from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Observed
+from imuposture.metrics._gait import Gait
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
+from imuposture.metrics.walking import Walking
 
 __all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet", "Observed"]
 
@@ -32,6 +34,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "asymmetry": Asymmetry,
     "exposure": Exposure,
     "changes": Changes,
+    "walking": Walking,
 }
 
 
@@ -60,6 +63,8 @@ class MetricSet:
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
         self._movements = Movements(context.rate_hz)
+        # Without a calibration the rows are in the sensor's frame, and nobody has said where ahead is.
+        self._gait = Gait(context.rate_hz, (1.0, 0.0, 0.0) if context.calibrated else None)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
@@ -88,7 +93,8 @@ class MetricSet:
         if segments is not None and len(segments) != len(posture):
             raise SignalError(f"segments holds {len(segments)} rows and posture {len(posture)}; give the same rows")
         self._require_order(posture.time_s)
-        seen = Observed(posture, segments, self._movements.push(posture))
+        steps = () if segments is None else tuple(self._gait.push(posture, segments))
+        seen = Observed(posture, segments, self._movements.push(posture), steps)
         return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
@@ -111,7 +117,7 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        seen = Observed(no_posture(), None, self._movements.finish())
+        seen = Observed(no_posture(), None, self._movements.finish(), tuple(self._gait.finish()))
         return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
 
 

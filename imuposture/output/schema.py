@@ -92,12 +92,19 @@ EVENT_DETAILS = (
     Column("out_of_plane", _F64, "1", "largest movement in another plane, as a share of the amplitude"),
     *(Column(f"coupled_{a}_deg", _F64, "deg", f"movement in {a} from its start to its peak") for a in _ANGLES),
     Column("sd_deg", _F64, "deg", "mean standard deviation of the angle during it"),
+    Column("steps", _F64, "1", "walks: feet that came down"),
+    Column("cadence_spm", _F64, "1/min", "walks: steps a minute, of the median steady stride"),
+    Column("step_regularity", _F64, "1", "walks: of the upward acceleration, from step to step"),
+    Column("stride_regularity", _F64, "1", "walks: of the upward acceleration, from stride to stride"),
+    Column("harmonic_ratio", _F64, "1", "walks: of the upward acceleration"),
+    Column("gait_asymmetry", _F64, "%", "walks: share of the mean stride that half a stride later is not mirrored"),
+    Column("step_time_difference_s", _F64, "s", "walks: mean right step less mean left step"),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "posture": _posture(),
     "events": (
-        Column("kind", _TEXT, None, "repetition, bout, posture_change, break, gap, mark, ...", nullable=False),
+        Column("kind", _TEXT, None, "repetition, bout, posture_change, break, gap, step, walk, ...", nullable=False),
         Column("plane", _TEXT, None, "flexion, lateral_bend, axial_rotation, or null for none"),
         Column("side", _TEXT, None, "forward, backward, right, left, or null for none"),
         Column("start_s", _F64, "s", "session time at which it began", nullable=False),
