@@ -33,6 +33,7 @@ MODULES = {
         [*STEP, "ext/smoothing.h"],
     ),
     "stays": ([], ["ext/spatial.h"]),
+    "strides": ([], []),
     "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))

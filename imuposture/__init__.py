@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imuposture.recording import record, stream
     from imuposture.recording.replaying import recover, replay
     from imuposture.scoring import by_task, score
+    from imuposture.walking import gait
 
 _HOME = {
     "AcquisitionError": "_errors",
@@ -49,6 +50,7 @@ _HOME = {
     "SignalError": "_errors",
     "Simulation": "acquisition.simulation",
     "by_task": "scoring",
+    "gait": "walking",
     "open_sessions": "output",
     "orientation": "fusion",
     "process": "processing",
@@ -80,6 +82,7 @@ __all__ = [
     "SignalError",
     "Simulation",
     "by_task",
+    "gait",
     "open_sessions",
     "orientation",
     "process",

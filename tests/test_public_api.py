@@ -42,6 +42,7 @@ PUBLIC = [
     "SignalError",
     "Simulation",
     "by_task",
+    "gait",
     "open_sessions",
     "orientation",
     "process",

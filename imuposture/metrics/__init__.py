@@ -14,6 +14,7 @@ from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
 from imuposture.metrics._context import THRESHOLDS, Metric, MetricContext, MetricFactory, Observed
+from imuposture.metrics._gait import Gait
 from imuposture.metrics._profiles import Profiles
 from imuposture.metrics._thresholds import known_sets
 from imuposture.metrics.asymmetry import Asymmetry
@@ -28,6 +29,7 @@ from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
 from imuposture.metrics.rhythm import Rhythm
 from imuposture.metrics.variety import Variety
+from imuposture.metrics.walking import Walking
 
 __all__ = ["BUILT_IN", "THRESHOLDS", "Metric", "MetricContext", "MetricSet", "Observed", "known_sets"]
 
@@ -46,6 +48,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "classes": Classes,
     "variety": Variety,
     "changes": Changes,
+    "walking": Walking,
 }
 
 
@@ -75,6 +78,8 @@ class MetricSet:
         self._last_s = -np.inf
         self._movements = Movements(context.rate_hz)
         self._profiles = Profiles(context.rate_hz)
+        # Without a calibration the rows are in the sensor's frame, and nobody has said where ahead is.
+        self._gait = Gait(context.rate_hz, (1.0, 0.0, 0.0) if context.calibrated else None)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
@@ -104,7 +109,8 @@ class MetricSet:
             raise SignalError(f"segments holds {len(segments)} rows and posture {len(posture)}; give the same rows")
         self._require_order(posture.time_s)
         movements = self._profiles.push(posture, self._movements.push(posture))
-        seen = Observed(posture, segments, movements)
+        steps = () if segments is None else tuple(self._gait.push(posture, segments))
+        seen = Observed(posture, segments, movements, steps)
         return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
@@ -127,7 +133,8 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        seen = Observed(no_posture(), None, self._profiles.finish(self._movements.finish()))
+        movements = self._profiles.finish(self._movements.finish())
+        seen = Observed(no_posture(), None, movements, tuple(self._gait.finish()))
         return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, get_args
 from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock, Side
 from imuposture._checks import number
 from imuposture._errors import ConfigError
+from imuposture.metrics._gait import Step
 
 __all__ = [
     "NO_ANGLES",
@@ -140,11 +141,15 @@ class Observed:
     movements : tuple of Event
         Those that became certain with these rows, of the kinds ``repetition``, ``posture_change`` and ``aborted``. They
         may end seconds, never more than `imuposture.metrics.movements.LONGEST_DELAY_S`, before the rows.
+    steps : tuple of Step
+        Steps of steady walking that became certain with these rows, up to `imuposture.metrics._gait.GAIT_DELAY_S` after
+        they were made. None without ``segments``.
     """
 
     posture: PostureBlock
     segments: PairBlock | None
     movements: tuple[Event, ...]
+    steps: tuple[Step, ...] = ()
 
 
 class Metric(Protocol):

@@ -113,12 +113,19 @@ EVENT_DETAILS = (
     *(Column(f"lumbar_share_{t}", _F64, "1", f"the same in the {t} third of the way") for t in _THIRDS),
     Column("coupling_deg", _F64, "deg", "forward bends: mean coupling angle; 0 spine alone, 90 pelvis alone"),
     Column("coupling_early_deg", _F64, "deg", "the same in the first 38 % of the way"),
+    Column("steps", _F64, "1", "walks: feet that came down"),
+    Column("cadence_spm", _F64, "1/min", "walks: steps a minute, of the median steady stride"),
+    Column("step_regularity", _F64, "1", "walks: of the upward acceleration, from step to step"),
+    Column("stride_regularity", _F64, "1", "walks: of the upward acceleration, from stride to stride"),
+    Column("harmonic_ratio", _F64, "1", "walks: of the upward acceleration"),
+    Column("gait_asymmetry", _F64, "%", "walks: share of the mean stride that half a stride later is not mirrored"),
+    Column("step_time_difference_s", _F64, "s", "walks: mean right step less mean left step"),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "posture": _posture(),
     "events": (
-        Column("kind", _TEXT, None, "repetition, bout, posture_change, break, gap, mark, ...", nullable=False),
+        Column("kind", _TEXT, None, "repetition, bout, posture_change, break, gap, step, walk, ...", nullable=False),
         Column("plane", _TEXT, None, "flexion, lateral_bend, axial_rotation, or null for none"),
         Column("side", _TEXT, None, "forward, backward, right, left, or null for none"),
         Column("start_s", _F64, "s", "session time at which it began", nullable=False),

@@ -1,0 +1,151 @@
+"""Walking: steps, sides and unevenness of real walkers beside what is wanted of them.
+
+Run ``python benchmarks/metrics_walking.py``; exit code 1 if a goal is missed. One sensor of each recording is used,
+worn as it was and told nothing. The recordings are looked for in ``../shared/data`` beside the repository.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from scipy.stats import spearmanr
+
+import imuposture as ip
+from imuposture._blocks import FloatArray, MetricBlock
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+TOLERANCE_S = 0.1
+TUNED_WALKER = "HA001"  # on whom the delay and the thresholds of steps were chosen
+
+Contact = tuple[float, str]
+
+
+class Score(NamedTuple):
+    """Contacts found and true, those found more than the truth has, those missed, and sides that are right."""
+
+    hits: int = 0
+    extra: int = 0
+    missed: int = 0
+    sides: int = 0
+
+    def plus(self, other: "Score") -> "Score":
+        """Return the score of both together."""
+        return Score(*(a + b for a, b in zip(self, other, strict=True)))
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return 2 * self.hits / max(2 * self.hits + self.extra + self.missed, 1)
+
+    @property
+    def side_share(self) -> float:
+        """Share of the contacts found of which the side is right."""
+        return self.sides / max(self.hits, 1)
+
+
+def measured(path: Path, sensor: str) -> tuple[MetricBlock, dict[str, object]]:
+    table = pq.read_table(path)
+    acc, gyr = (
+        np.stack([table.column(f"{sensor}_{kind}_{axis}").to_numpy().astype(float) for axis in "xyz"], axis=1)
+        for kind in ("acc", "gyr")
+    )
+    return ip.gait(gyr, acc, rate=100.0), json.loads(table.schema.metadata[b"imuposture_provenance"])
+
+
+def matched(found: Sequence[Contact], true: Sequence[Contact]) -> Score:
+    """Pair the nearest first, one to one."""
+    near = [(abs(a[0] - b[0]), i, j) for i, a in enumerate(found) for j, b in enumerate(true)]
+    left, right, sides = set(range(len(found))), set(range(len(true))), 0
+    for distance, i, j in sorted(near):
+        if distance <= TOLERANCE_S and i in left and j in right:
+            left.remove(i)
+            right.remove(j)
+            sides += found[i][1] == true[j][1]
+    return Score(len(found) - len(left), len(left), len(right), sides)
+
+
+def contacts(walk: dict[str, list[float]]) -> list[Contact]:
+    pairs = zip(walk["ic"], walk["ic_side"], strict=True)
+    return [(time, str(side).lower()) for time, side in pairs if not np.isnan(time)]
+
+
+def in_walks(found: Sequence[Contact], walks: Sequence[dict[str, list[float]]]) -> Score:
+    score = Score()
+    for walk in walks:
+        begin, end = walk["start"][0] - TOLERANCE_S, walk["end"][0] + TOLERANCE_S
+        score = score.plus(matched([one for one in found if begin <= one[0] <= end], contacts(walk)))
+    return score
+
+
+def steps() -> bool:
+    """Print steps against both reference systems, and these against each other."""
+    print("STEPS inside marked walks, within 0.1 s; goal F1 0.95, sides 0.95 on straight walks (Test5)")
+    totals: dict[tuple[str, bool, str], Score] = {}
+    for path in sorted((DATA / "mobgap_lowerback").glob("*.parquet")):
+        block, provenance = measured(path, "lower_back")
+        reference = provenance["reference"]
+        assert isinstance(reference, dict)
+        found = [(event.start_s, str(event.side)) for event in block.events if event.kind == "step"]
+        systems = {name: in_walks(found, walks) for name, walks in reference.items()}
+        other = [one for walk in reference["INDIP"] for one in contacts(walk)]
+        systems["INDIP against Stereophoto"] = in_walks(other, reference["Stereophoto"])
+        for name, score in systems.items():
+            key = (name, "Test5" in path.stem, "tuned on" if path.stem.startswith(TUNED_WALKER) else "other")
+            totals[key] = totals.get(key, Score()).plus(score)
+    good = True
+    for (name, straight, role), score in sorted(totals.items()):
+        print(
+            f"  {name:26s} {'straight' if straight else 'free':9s} {role:9s} F1 {score.f1:.3f} "
+            f"sides {score.side_share:.3f} (found {score.hits}, extra {score.extra}, missed {score.missed})"
+        )
+        if straight and name == "Stereophoto":
+            good &= score.f1 >= 0.95 and score.side_share >= 0.95
+    return good
+
+
+def area(values: FloatArray, labels: FloatArray) -> float:
+    more = values[labels][:, None] - values[~labels][None, :]
+    return float(np.mean((more > 0) + 0.5 * (more == 0)))
+
+
+def unevenness() -> bool:
+    """Print how a stiff knee shows, and the cadence."""
+    reference = json.loads((DATA / "gait_reference.json").read_text(encoding="utf-8"))
+    names = [name for name in reference if (DATA / "pearl_gait" / f"{name}.parquet").exists()]
+    figures = []
+    for name in names:
+        block, _ = measured(DATA / "pearl_gait" / f"{name}.parquet", "pelvis")
+        figures.append({figure.metric: figure.value for figure in block.summary if figure.plane is None})
+    lost = [name for name, figure in zip(names, figures, strict=True) if figure["cadence"] is None]
+    asymmetry = np.array([figure["gait_asymmetry"] for figure in figures], dtype=float)
+    cadence = np.array([figure["cadence"] for figure in figures], dtype=float)
+    plates = [reference[name]["grf"] for name in names]
+    stance = np.abs([one["stance_asym"] for one in plates])
+    error = np.abs(cadence - [one["cadence"] for one in plates])
+    counted = np.array([figure["steps"] for figure in figures], dtype=float) - [one["n_steps"] for one in plates]
+    plain = -np.array([reference[name]["imu"]["sym_ratio"] for name in names])
+    stiff = np.array(["Stiff" in name for name in names])
+    print("STIFF KNEE against normal; goals: AUC 0.93, rank correlation with stance asymmetry 0.85 (size)")
+    for method, values in (("gait_asymmetry", asymmetry), ("autocorrelation", plain)):
+        rho = spearmanr(values, stance).statistic
+        print(f"  {method:16s} AUC {area(values, stiff):.3f} rank correlation {rho:.3f}")
+    print(
+        f"CADENCE against force plates: mean error {error.mean():.2f}, median {np.median(error):.2f}, largest "
+        f"{error.max():.2f} steps/min (goal 0.5); trials lost: {len(lost)} of {len(names)}; steps counted less "
+        f"those of the plates: {counted.min():+.0f} to {counted.max():+.0f}"
+    )
+    good = area(asymmetry, stiff) >= 0.93 and spearmanr(asymmetry, stance).statistic >= 0.85
+    return bool(good and error.mean() <= 0.5 and not lost)
+
+
+def main() -> None:
+    if not DATA.exists():
+        raise SystemExit(f"the recordings are not at {DATA}; see the docstring")
+    raise SystemExit(0 if steps() & unevenness() else 1)
+
+
+if __name__ == "__main__":
+    main()

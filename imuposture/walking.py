@@ -1,0 +1,60 @@
+"""Gait of one sensor on the lower back, worn anyhow: a recording in, its steps and what they come to out."""
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from imuposture._blocks import MetricBlock, PairBlock, PostureBlock, SensorRows
+from imuposture._checks import floats
+from imuposture.fusion import orientation
+from imuposture.metrics import MetricContext, MetricSet
+
+__all__ = ["gait"]
+
+
+def gait(gyr: ArrayLike, acc: ArrayLike, *, rate: float, window_s: float = 60.0) -> MetricBlock:
+    """Find the steps in a recording of one sensor on the lower back, and what they say about the gait.
+
+    The sensor may sit any way round: gravity tells up, and the walking itself tells ahead. The same code as in a
+    session (metric ``walking``); ranges of spinal angles need two sensors and are left out.
+
+    Parameters
+    ----------
+    gyr : (n, 3) array_like, rad/s, sensor frame
+    acc : (n, 3) array_like, m/s2, sensor frame, +g upwards at rest
+    rate : float
+        Rate of the rows, Hz; time counts from 0 at the first one.
+    window_s : float
+        Length of the windows, s.
+
+    Returns
+    -------
+    MetricBlock
+        ``events``: every ``step`` with its side and every ``walk``; ``windows`` and ``summary``: the figures.
+
+    Raises
+    ------
+    SignalError
+        If a shape, type or value is wrong.
+
+    Examples
+    --------
+    >>> import imuposture as ip
+    >>> back = ip.simulate("mixed_work", seed=1, minutes=6)
+    >>> found = ip.gait(back.lower.gyr, back.lower.acc, rate=100)
+    >>> any(event.kind == "walk" for event in found.events)
+    True
+    """
+    quat = orientation(floats("gyr", gyr, (None, 3)), acc, rate=rate)
+    n = len(quat)
+    time, nothing, flags = np.arange(n) / rate, np.full(n, np.nan), np.zeros(n, np.uint8)
+    rows = SensorRows(floats("acc", acc, (n, 3)), floats("gyr", gyr, (n, 3)), None, flags)
+    columns: dict[str, Any] = {one.name: nothing for one in fields(PostureBlock)}
+    columns |= {"time_s": time, "lower_q": quat, "upper_q": quat, "quality": flags, "heading_state": flags}
+    metrics = MetricSet(MetricContext(rate, calibrated=False, window_s=window_s), ["walking"])
+    pushed = metrics.push(PostureBlock(**columns), PairBlock(time, rows, rows))
+    rest = metrics.finish()
+    events = sorted((*pushed.events, *rest.events), key=lambda event: (event.start_s, event.end_s, event.kind))
+    return MetricBlock(tuple(events), (*pushed.windows, *rest.windows), rest.summary)

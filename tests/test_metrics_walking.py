@@ -1,0 +1,245 @@
+"""Walking: closed forms of the figures, steps and sides of real walkers, and silence where nobody walks."""
+
+import json
+from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import imuposture as ip
+from imuposture._blocks import MetricBlock, PairBlock, PostureBlock, SensorRows
+from imuposture.metrics import MetricContext, MetricSet
+from imuposture.metrics import _strides as strides
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+AMPLITUDES = {1: 0.4, 2: 2.0, 3: 0.25, 4: 0.8, 5: 0.1, 6: 0.3, 7: 0.05, 8: 0.15}
+
+
+def periodic(rate, seconds, stride_s, amplitudes):
+    time, phases = np.arange(round(seconds * rate)) / rate, np.random.default_rng(1).uniform(0, 6, 9)
+    return sum(a * np.cos(2 * np.pi * k * time / stride_s + phases[k]) for k, a in amplitudes.items())
+
+
+@pytest.mark.parametrize("rate", [50.0, 100.0, 128.0])
+@pytest.mark.parametrize("stride_s", [0.9, 1.0, 1.1, 1.1234, 1.37])
+@pytest.mark.parametrize("start_s", [1.0, 1.2345])
+def test_harmonics_stand_exactly_on_those_of_the_stride(rate, stride_s, start_s):
+    rows = periodic(rate, 6.0, stride_s, AMPLITUDES)[:, None] + 9.81
+    amplitude = np.abs(strides.spectrum(rows, start_s * rate, stride_s * rate)[0])
+    np.testing.assert_allclose(amplitude[:8], list(AMPLITUDES.values()), atol=1e-9)
+    assert strides.harmonic_ratio(amplitude) == pytest.approx(4.0625, abs=1e-9)
+    assert strides.improved_harmonic_ratio(amplitude**2) == pytest.approx(95.28822, abs=1e-5)
+    assert strides.harmonic_ratio(amplitude, sideways=True) == pytest.approx(1 / 4.0625, abs=1e-9)
+
+
+@pytest.mark.parametrize(("k", "step"), [(0.0, 1.0), (0.2, 0.923), (0.5, 0.6)])
+def test_step_regularity_of_two_sines(k, step):
+    found = strides.regularity(periodic(100.0, 40.0, 1.1, {1: k, 2: 1.0}), 110.0)
+    assert found == pytest.approx((step, 1.0), abs=0.005)
+
+
+def test_regularity_sideways_is_negative_from_step_to_step():
+    assert strides.regularity(periodic(100.0, 40.0, 1.1, {1: 1.0}), 110.0) == pytest.approx((-1.0, 1.0), abs=0.01)
+
+
+def test_feet_alternate_where_little_speaks_against_it():
+    times = 0.6 * np.arange(9)
+    told = np.array([2.0, -2.0, 2.0, 0.5, 2.0, -2.0, 0.0, -2.0, 2.0])  # one wrong, one dumb
+    assert strides.sides(times, told, None) == [True, False] * 4 + [True]
+    assert strides.sides(times[1:], told[1:], (0.0, True)) == [False, True] * 4
+
+
+def walker(rate=100.0, seconds=30.0, stride_s=1.1, uneven=0.0, start=4.0, seed=0):
+    """Acceleration and angular rate (segment frame) of somebody upright who stands, walks and stands.
+
+    The right foot comes down at ``start`` and every stride after it. ``uneven``: share of the stride's own frequency
+    in the upward acceleration.
+    """
+    time = np.arange(round(seconds * rate)) / rate
+    phase = 2 * np.pi * (time - start) / stride_s
+    walks = (time > start - 0.3 * stride_s) & (time < seconds - 4.0)
+    acc, gyr = np.zeros((len(time), 3)), np.zeros((len(time), 3))
+    acc[:, 0] = -1.5 * np.sin(2 * phase - 0.4)
+    acc[:, 1] = 2.5 * np.cos(2 * phase - 0.4) + 2.5 * uneven * np.cos(phase)
+    acc[:, 2] = -1.2 * np.sin(phase)  # pushed to the left while the right foot stands
+    gyr[:, 1] = 0.3 * np.cos(phase)  # the right side comes forward until the right foot is down: a turn to the left
+    noise = np.random.default_rng(seed)
+    acc = acc * walks[:, None] + [0.0, 9.81, 0.0] + 0.05 * noise.standard_normal(acc.shape)
+    return time, acc, gyr * walks[:, None] + 0.01 * noise.standard_normal(acc.shape)
+
+
+UPRIGHT = np.array([0.5**0.5, 0.5**0.5, 0.0, 0.0])  # segment Y up
+
+
+def rows(time, acc, gyr, quat=UPRIGHT, angles=None):
+    n = len(time)
+    flags, nothing = np.zeros(n, np.uint8), np.full(n, np.nan)
+    columns = {one.name: nothing for one in fields(PostureBlock)} | (angles or {})
+    q = np.broadcast_to(quat, (n, 4)).copy()
+    columns |= {"time_s": time, "lower_q": q, "upper_q": q, "quality": flags, "heading_state": flags}
+    both = SensorRows(acc, gyr, None, flags)
+    return PostureBlock(**columns), PairBlock(time, both, both)
+
+
+def slices(block, a, b):
+    parts = {one.name: getattr(block, one.name) for one in fields(block)}
+    return replace(
+        block,
+        **{
+            k: slices(v, a, b) if isinstance(v, SensorRows) else None if v is None else v[a:b] for k, v in parts.items()
+        },
+    )
+
+
+def measured(blocks, at=(), calibrated=True, rate=100.0):
+    metrics = MetricSet(MetricContext(rate, calibrated=calibrated, window_s=10.0), ["walking"])
+    edges = [0, *sorted(at), len(blocks[0])]
+    parts = [metrics.push(slices(blocks[0], a, b), slices(blocks[1], a, b)) for a, b in pairwise(edges)]
+    parts.append(metrics.finish())
+    events = sorted((e for p in parts for e in p.events), key=lambda e: (e.start_s, e.end_s, e.kind))
+    return MetricBlock(tuple(events), tuple(w for p in parts for w in p.windows), parts[-1].summary)
+
+
+def values(block):
+    return {(f.metric, f.plane): f.value for f in block.summary}
+
+
+def test_steps_of_a_made_walker_come_when_and_where_they_were_made():
+    found = measured(rows(*walker(stride_s=1.1)))
+    steps = [e for e in found.events if e.kind == "step"]
+    assert len(steps) == pytest.approx(22.0 / 0.55, abs=3)
+    for step in steps:
+        place = (step.start_s - 4.0) / 0.55
+        assert place == pytest.approx(round(place), abs=0.1 / 0.55)
+        assert step.side == ("right" if round(place) % 2 == 0 else "left")
+    figures = values(found)
+    assert figures["cadence", None] == pytest.approx(120 / 1.1, abs=0.2)
+    assert figures["gait_asymmetry", None] == pytest.approx(0.0, abs=0.5)
+    assert figures["step_time_difference", None] == pytest.approx(0.0, abs=0.005)
+    assert sum(w.value for w in found.windows if w.metric == "steps") == len(steps)
+
+
+def test_what_half_a_stride_later_is_not_mirrored_is_the_asymmetry():
+    figures = values(measured(rows(*walker(uneven=0.4))))
+    even = 1.5**2 + 2.5**2 + 1.2**2
+    assert figures["gait_asymmetry", None] == pytest.approx(100 * 1.0 / (even + 1.0), abs=1.0)
+
+
+def test_the_mirrored_walker_has_the_other_foot_first():
+    time, acc, gyr = walker(uneven=0.3)
+    plain = measured(rows(time, acc, gyr))
+    flip = np.array([1.0, 1.0, -1.0])
+    other = measured(rows(time, acc * flip, -gyr * flip, UPRIGHT * [1, 1, -1, -1]), [777])
+    swap = {"right": "left", "left": "right", None: None}
+    assert [(e.kind, swap[e.side], e.start_s) for e in other.events] == [
+        (e.kind, e.side, e.start_s) for e in plain.events
+    ]
+    for one, image in zip(plain.summary, other.summary, strict=True):
+        sign = -1.0 if one.metric == "step_time_difference" else 1.0
+        assert image.value == (None if one.value is None else pytest.approx(sign * one.value, abs=1e-9)), one
+
+
+def test_cuts_change_nothing():
+    blocks = rows(*walker(seconds=60.0))
+    whole = measured(blocks)
+    for at in ([1, 2, 900, 1234, 3000], range(0, 6000, 37)):
+        assert measured(blocks, at) == whole
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_sensor_worn_anyhow_gives_the_same_steps(seed):
+    from scipy.spatial.transform import Rotation
+
+    time, acc, gyr = walker()
+    turn = Rotation.random(random_state=seed)
+    there = ip.gait(turn.apply(gyr), turn.apply(acc), rate=100.0)
+    plain = measured(rows(time, acc, gyr))
+    steps = [[(e.side, e.start_s) for e in block.events if e.kind == "step"] for block in (plain, there)]
+    assert [side for side, _ in steps[0]] == [side for side, _ in steps[1]]
+    np.testing.assert_allclose([t for _, t in steps[0]], [t for _, t in steps[1]], atol=0.02)
+
+
+def test_ranges_in_gait_are_those_of_the_angles():
+    time, acc, gyr = walker()
+    swing = 5.0 * np.sin(2 * np.pi * (time - 4.0) / 1.1)
+    names = ("flexion_deg", "lateral_bend_deg", "axial_rotation_deg", "lower_forward_deg", "lower_side_deg")
+    figures = values(measured(rows(time, acc, gyr, angles={name: k * swing for k, name in enumerate(names)})))
+    assert figures["gait_range", "flexion"] == 0.0
+    assert figures["gait_range", "lateral_bend"] == pytest.approx(10.0, abs=0.1)
+    assert figures["gait_range", "axial_rotation"] == pytest.approx(20.0, abs=0.2)
+    assert figures["gait_pelvis_range", "lateral_bend"] == pytest.approx(40.0, abs=0.4)
+
+
+def test_nobody_walks_who_bends_nods_or_shakes():
+    rate, time = 100.0, np.arange(6000) / 100.0
+    noise = np.random.default_rng(3)
+    for acc in (
+        0.05 * noise.standard_normal((6000, 3)),
+        np.stack([2.0 * np.sin(2 * np.pi * 0.4 * time), 0 * time, 0 * time], axis=1),
+        1.5 * noise.standard_normal((6000, 3)),
+        np.stack([0 * time, 3.0 * (np.sin(2 * np.pi * 7.0 * time)), 0 * time], axis=1),
+    ):
+        found = measured(
+            rows(time, np.array([0.0, 9.81, 0.0]) + acc, 0.02 * noise.standard_normal((6000, 3))), rate=rate
+        )
+        assert found.events == ()
+        assert values(found)["steps", None] == 0.0
+        assert {f.reason for f in found.summary if f.value is None} == {"no steady walking of four strides and more"}
+
+
+def test_without_the_lower_sensor_nothing_is_claimed():
+    time, acc, gyr = walker(seconds=10.0)
+    posture, _ = rows(time, acc, gyr)
+    metrics = MetricSet(MetricContext(100.0), ["walking"])
+    assert metrics.push(posture).windows == ()
+    summary = metrics.finish().summary
+    assert {f.value for f in summary} == {None}
+    assert {f.reason for f in summary} == {"no acceleration of the lower sensor"}
+
+
+def test_a_gap_ends_a_walk():
+    time, acc, gyr = walker(seconds=60.0)
+    acc[3000:3050] = np.nan
+    walks = [e for e in measured(rows(time, acc, gyr)).events if e.kind == "walk"]
+    assert len(walks) == 2
+    assert walks[0].end_s < 30.0
+    assert walks[1].start_s > 30.5
+
+
+def table(name):
+    import pyarrow.parquet as pq
+
+    if not (path := DATA / name).exists():
+        pytest.skip("needs the public gait recordings beside the repository")
+    found = pq.read_table(path)
+    return found, json.loads(found.schema.metadata[b"imuposture_provenance"])
+
+
+def columns(found, sensor, kind):
+    return np.stack([found.column(f"{sensor}_{kind}_{axis}").to_numpy().astype(float) for axis in "xyz"], axis=1)
+
+
+@pytest.mark.parametrize("trial", ["HA001_TimeMeasure1_Test5_Trial1", "MS001_TimeMeasure1_Test5_Trial2"])
+def test_every_foot_of_a_real_walk_is_found(trial):
+    found, provenance = table(f"mobgap_lowerback/{trial}.parquet")
+    gait = ip.gait(columns(found, "lower_back", "gyr"), columns(found, "lower_back", "acc"), rate=100.0)
+    steps = [(e.start_s, e.side) for e in gait.events if e.kind == "step"]
+    for walk in provenance["reference"]["Stereophoto"]:
+        inside = [one for one in steps if walk["start"][0] - 0.1 <= one[0] <= walk["end"][0] + 0.1]
+        assert [side for _, side in inside] == [side.lower() for side in walk["ic_side"]]
+        np.testing.assert_allclose([time for time, _ in inside], walk["ic"], atol=0.1)
+
+
+def test_a_stiff_knee_shows_and_steps_are_counted():
+    figures = {}
+    for trial in ("Sub04_EMGBaseline", "Sub04_EMGStiffKnee"):
+        found, _ = table(f"pearl_gait/{trial}.parquet")
+        gait = ip.gait(columns(found, "pelvis", "gyr"), columns(found, "pelvis", "acc"), rate=100.0)
+        figures[trial] = values(gait)
+    assert figures["Sub04_EMGBaseline"]["steps", None] == pytest.approx(117, abs=2)  # force plates
+    assert figures["Sub04_EMGBaseline"]["gait_asymmetry", None] < 12.0
+    assert figures["Sub04_EMGStiffKnee"]["gait_asymmetry", None] > 35.0
+    # The stiff right leg: the plates have the step to the right shorter, by 0.17 s.
+    assert figures["Sub04_EMGStiffKnee"]["step_time_difference", None] == pytest.approx(-0.15, abs=0.04)
