@@ -22,6 +22,7 @@ from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.quality import Quality
 from imuposture.metrics.range_of_motion import RangeOfMotion
+from imuposture.metrics.range_test import RangeTest
 from imuposture.metrics.repetitions import Repetitions
 from imuposture.metrics.rhythm import Rhythm
 
@@ -34,6 +35,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "repetitions": Repetitions,
     "quality": Quality,
     "range_of_motion": RangeOfMotion,
+    "range_test": RangeTest,
     "rhythm": Rhythm,
     "asymmetry": Asymmetry,
     "ledger": Ledger,

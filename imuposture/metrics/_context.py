@@ -73,6 +73,8 @@ class MetricContext:
         Time and dose right or left count beyond this angle; twice the default error of a neutral stance and more.
     own_range_deg : mapping of "plane.side" to float, degrees
         How far this person goes, from a range-of-motion test: ``{"lateral_bend.right": 24.0}``. Empty: not known.
+    age_years : float or None
+        Age of the wearer, for published ranges; None: not known.
 
     Raises
     ------
@@ -91,6 +93,7 @@ class MetricContext:
     report_error: float = 0.05
     dead_band_deg: float = 5.0
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
+    age_years: float | None = None
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -100,6 +103,8 @@ class MetricContext:
         _require("dead_band_deg", self.dead_band_deg, 0.0, 90.0)
         _require("soft_tissue_sd_deg", self.soft_tissue_sd_deg, 0.0, 90.0)
         _require("facing_sd_deg", self.facing_sd_deg, 0.0, 180.0)
+        if self.age_years is not None:
+            _require("age_years", self.age_years, 0.0, 130.0)
         for plane, value in self.neutral_sd_deg.items():
             if plane not in PLANES:
                 raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")

@@ -218,6 +218,7 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         facing_sd_deg=min(float(np.hypot(np.rad2deg(calibration.upper.facing_sd), USUAL_HEADING_SD)), 180.0),
         window_s=config.window_s,
         own_range_deg=config.own_range_deg,
+        age_years=config.age_years,
     )
 
 
