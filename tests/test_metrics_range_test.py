@@ -46,7 +46,7 @@ def test_published_ranges_take_age_and_placement():
     assert summary(angles, placement="t1_s2", age_years=40.0)[key].value is None
     assert "not this placement" in summary(angles, placement="t1_s2", age_years=40.0)[key].reason
     young = {p.source: p.value for p in published_ranges("T12-S2", "lateral_bend", "left", 16.0)}
-    assert young == {"troke2005": 29.0}
+    assert young == {"troke2005": 29.0, "laird2016": 24.6}
     assert "age_years" in next(published_ranges("t12_s2", "axial_rotation", "left", None)).reason
     assert "16 to 90" in next(published_ranges("t12_s2", "axial_rotation", "left", 12.0)).reason
 

@@ -17,6 +17,7 @@ from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Ob
 from imuposture.metrics._profiles import Profiles
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
+from imuposture.metrics.exercises import Exercises
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
@@ -37,6 +38,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "range_of_motion": RangeOfMotion,
     "range_test": RangeTest,
     "rhythm": Rhythm,
+    "exercises": Exercises,
     "asymmetry": Asymmetry,
     "ledger": Ledger,
     "exposure": Exposure,

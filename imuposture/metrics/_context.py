@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock, Side
 from imuposture._checks import number
 from imuposture._errors import ConfigError
+from imuposture.metrics._templates import templates
 
 __all__ = [
     "NO_ANGLES",
@@ -75,6 +76,8 @@ class MetricContext:
         How far this person goes, from a range-of-motion test: ``{"lateral_bend.right": 24.0}``. Empty: not known.
     age_years : float or None
         Age of the wearer, for published ranges; None: not known.
+    exercises : mapping of name to table
+        Templates of exercises besides those that come with the package (`imuposture/metrics/exercises.toml`).
 
     Raises
     ------
@@ -94,6 +97,7 @@ class MetricContext:
     dead_band_deg: float = 5.0
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
     age_years: float | None = None
+    exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -109,6 +113,7 @@ class MetricContext:
             if plane not in PLANES:
                 raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")
             _require(f"neutral_sd_deg[{plane}]", value, 0.0, 180.0)
+        templates(self.exercises)
         known = [f"{plane}.{side}" for plane, sides in SIDES.items() for side in sides]
         for name, value in self.own_range_deg.items():
             if name not in known:

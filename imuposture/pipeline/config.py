@@ -49,6 +49,8 @@ class Config:
         How far this person goes, from a range-of-motion test, by ``plane.side``: ``{"lateral_bend.right": 24.0}``.
     age_years : float or None
         Age of the wearer, for published ranges of motion.
+    exercises : mapping
+        Templates of exercises by name, besides those that come with the package (docs/metrics.md, Exercises).
     metrics : tuple of str or None
         Names of metric plug-ins; None for those built in.
     heading : HeadingSettings
@@ -72,6 +74,7 @@ class Config:
     placement: str | None = None
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
     age_years: float | None = None
+    exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     heading: HeadingSettings = field(default_factory=HeadingSettings)
 
@@ -93,6 +96,8 @@ class Config:
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
         if self.age_years is not None and not (_is_number(self.age_years) and 0 <= self.age_years <= 130):
             raise ConfigError(f"age_years must lie between 0 and 130, got {self.age_years!r}")
+        if not isinstance(self.exercises, Mapping):
+            raise ConfigError(f"exercises must be tables by name, got {self.exercises!r}")
         if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
             raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
         names = () if self.metrics is None else self.metrics

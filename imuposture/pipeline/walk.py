@@ -219,6 +219,7 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         window_s=config.window_s,
         own_range_deg=config.own_range_deg,
         age_years=config.age_years,
+        exercises=config.exercises,
     )
 
 
