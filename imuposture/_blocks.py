@@ -287,7 +287,7 @@ class Event:
     """A row of events.parquet: something that began and ended.
 
     ``amplitude_deg`` is >= 0 and counted from the level at the event's start; ``details`` holds the nullable
-    columns of single kinds by column name.
+    columns of single kinds by column name. ``label`` is what it was recognised as: the name of an exercise.
     """
 
     kind: str
@@ -297,6 +297,7 @@ class Event:
     side: Side | None = None
     amplitude_deg: float | None = None
     details: dict[str, float] = field(default_factory=dict)
+    label: str | None = None
 
 
 class Figure(NamedTuple):  # a dataclass takes three times as long to make, and an hour has thousands of them

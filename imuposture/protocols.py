@@ -6,9 +6,10 @@ Nothing here waits or reads a clock: a protocol is a list of cues, each with its
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imuposture._errors import ConfigError
 from imuposture.pipeline import commands
 
-__all__ = ["Cue", "cues_of", "guided_calibration"]
+__all__ = ["Cue", "cues_of", "guided_calibration", "guided_range_of_motion"]
 
 Command = commands.Command
 READY_S = 3.0  # between what is asked and its beginning
@@ -20,6 +21,17 @@ _CALIBRATION: tuple[tuple[commands.Step, str, float], ...] = (
     ("lateral", "Lean to the right and come up: three times. Then to the left: three times.", 24.0),
     ("neutral", "Stand upright and still once more.", 5.0),
 )
+# Direction, and what is asked. Everything there and back before the next direction, both sides of a plane in a row.
+_RANGES: tuple[tuple[str, str], ...] = (
+    ("flexion forward", "Bend forwards as far as you can, slowly."),
+    ("flexion backward", "Bend backwards as far as you can, slowly."),
+    ("lateral_bend right", "Lean to the right as far as you can, without bending forwards."),
+    ("lateral_bend left", "Lean to the left as far as you can, without bending forwards."),
+    ("axial_rotation right", "Turn to the right as far as you can, hips to the front."),
+    ("axial_rotation left", "Turn to the left as far as you can, hips to the front."),
+)
+WAY_S = 3.0  # to the end of a range, and back
+BETWEEN_S = 3.0  # upright between two trials
 _SAY: dict[str, str] = {step: say for step, say, _ in reversed(_CALIBRATION)}
 
 
@@ -58,6 +70,41 @@ def guided_calibration(ready_s: float = READY_S) -> tuple[Cue, ...]:
         at += seconds
         cues.append(Cue(at, "", (commands.Calibrate("end", step),)))
     cues.append(Cue(at, "Thank you: calibrated.", (commands.Calibrate("end"),)))
+    return tuple(cues)
+
+
+def guided_range_of_motion(trials: int = 3, hold_s: float = 2.0) -> tuple[Cue, ...]:
+    """Return the cues of a range-of-motion test: six directions, each several times to its end and held there.
+
+    Parameters
+    ----------
+    trials : int
+        Repetitions a direction, 3 to 5, the same number to both sides.
+    hold_s : float
+        How long each end of range is held, 1 to 5 s.
+
+    Raises
+    ------
+    ConfigError
+        If a number lies outside these.
+
+    Notes
+    -----
+    Directions and hold as in the dorsaVi protocol. Each trial is marked (``range: flexion forward``). The test itself
+    is the metric ``range_test``: it takes every repetition that was held.
+    """
+    if not (3 <= trials <= 5 and 1.0 <= hold_s <= 5.0):
+        raise ConfigError(f"a test takes 3 to 5 trials held for 1 to 5 s, got {trials!r} and {hold_s!r}")
+    cues = [Cue(0.0, "Stand upright as you usually do, and keep still.")]
+    at = READY_S + BETWEEN_S
+    for direction, say in _RANGES:
+        for trial in range(trials):
+            again = say if trial == 0 else "Once more."
+            cues.append(Cue(at, again, (commands.Mark(f"range: {direction}"),)))
+            cues.append(Cue(at + WAY_S, f"Hold it for {hold_s:g} seconds."))
+            cues.append(Cue(at + WAY_S + hold_s, "And come back, stand upright."))
+            at += 2.0 * WAY_S + hold_s + BETWEEN_S
+    cues.append(Cue(at, "Thank you: tested."))
     return tuple(cues)
 
 

@@ -82,9 +82,10 @@ def test_mirrored_rows_give_negated_differences_and_swapped_sides(whole):
     signed = {"mean_angle", "median_angle", "repetition_bias", "coupled_in_flexion"}
     reciprocal = {"right_of_left_of_size", "right_of_left_of_range"}
     for plain, other in ((whole.summary, turned.summary), (whole.windows, turned.windows)):
-        found = {(f.metric, f.plane, f.side, f.start_s): f for f in other}
+        found = {(f.definition, f.metric, f.plane, f.side, f.start_s): f for f in other}
         for figure in plain:
-            image = found[figure.metric, figure.plane, swap.get(figure.side, figure.side), figure.start_s]
+            side = swap.get(figure.side, figure.side)
+            image = found[figure.definition, figure.metric, figure.plane, side, figure.start_s]
             differs = figure.metric.startswith(("asymmetry", "symmetry")) or figure.metric.endswith("_difference")
             sign = -1.0 if figure.metric in signed or differs else 1.0
             assert (image.n, image.verdict) == (figure.n, figure.verdict)

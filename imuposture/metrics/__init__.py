@@ -21,11 +21,13 @@ from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.classes import Classes
 from imuposture.metrics.durations import Durations
+from imuposture.metrics.exercises import Exercises
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.quality import Quality
 from imuposture.metrics.range_of_motion import RangeOfMotion
+from imuposture.metrics.range_test import RangeTest
 from imuposture.metrics.repetitions import Repetitions
 from imuposture.metrics.rhythm import Rhythm
 from imuposture.metrics.variety import Variety
@@ -40,7 +42,9 @@ BUILT_IN: dict[str, MetricFactory] = {
     "repetitions": Repetitions,
     "quality": Quality,
     "range_of_motion": RangeOfMotion,
+    "range_test": RangeTest,
     "rhythm": Rhythm,
+    "exercises": Exercises,
     "asymmetry": Asymmetry,
     "ledger": Ledger,
     "exposure": Exposure,

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock, Side
 from imuposture._checks import number
 from imuposture._errors import ConfigError
 from imuposture.metrics._gait import Step
+from imuposture.metrics._templates import templates
 
 __all__ = [
     "NO_ANGLES",
@@ -79,6 +80,10 @@ class MetricContext:
         Threshold sets that the classes of exposure are counted under, by their ids.
     own_range_deg : mapping of "plane.side" to float, degrees
         How far this person goes, from a range-of-motion test: ``{"lateral_bend.right": 24.0}``. Empty: not known.
+    age_years : float or None
+        Age of the wearer, for published ranges; None: not known.
+    exercises : mapping of name to table
+        Templates of exercises besides those that come with the package (`imuposture/metrics/exercises.toml`).
 
     Raises
     ------
@@ -98,6 +103,8 @@ class MetricContext:
     dead_band_deg: float = 5.0
     thresholds: tuple[str, ...] = THRESHOLDS
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
+    age_years: float | None = None
+    exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -107,10 +114,13 @@ class MetricContext:
         _require("dead_band_deg", self.dead_band_deg, 0.0, 90.0)
         _require("soft_tissue_sd_deg", self.soft_tissue_sd_deg, 0.0, 90.0)
         _require("facing_sd_deg", self.facing_sd_deg, 0.0, 180.0)
+        if self.age_years is not None:
+            _require("age_years", self.age_years, 0.0, 130.0)
         for plane, value in self.neutral_sd_deg.items():
             if plane not in PLANES:
                 raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")
             _require(f"neutral_sd_deg[{plane}]", value, 0.0, 180.0)
+        templates(self.exercises)
         known = [f"{plane}.{side}" for plane, sides in SIDES.items() for side in sides]
         for name, value in self.own_range_deg.items():
             if name not in known:

@@ -7,7 +7,7 @@ pelvis shared them. Rows are kept for the longest time that a movement may take 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 
@@ -66,7 +66,8 @@ class Profiles:
 
     def _hold(self, posture: PostureBlock) -> None:
         """Keep the rows, and forget those that no movement reported from now on can reach."""
-        columns = [posture.flexion_deg, posture.lateral_bend_deg, posture.axial_rotation_deg, posture.lower_forward_deg]
+        columns = [getattr(posture, f"{plane}_deg") for plane in PLANES]
+        columns += [posture.lower_forward_deg, posture.trunk_inclination_deg]
         gap = (posture.quality & Quality.GAP) != 0
         if gap.any():
             columns = [np.where(gap, np.nan, column) for column in columns]
@@ -82,7 +83,7 @@ class Profiles:
         bend = (event.plane, event.side) == ("flexion", "forward")
         first, last = round(AROUND_S * self._rate_hz), round((event.end_s - event.start_s + AROUND_S) * self._rate_hz)
         begin_s = event.start_s - first / self._rate_hz
-        rows = self._rows(begin_s, event.end_s + AROUND_S, (plane, 3) if bend else (plane,))
+        rows = self._rows(begin_s, event.end_s + AROUND_S, (plane, 3, 4) if bend else (plane, 4))
         if rows is None:
             return event
         sign = 1.0 if event.side in ("forward", "right") else -1.0
@@ -93,6 +94,9 @@ class Profiles:
             begin, end = int(found["out_begin"]), int(found["out_end"])
             if end - begin >= FEWEST_ROWS:
                 details |= shared(rows[0][begin:end], rows[1][begin:end])
+        lean = float(rows[-1][first])
+        if isfinite(lean):
+            details["lean_deg"] = lean
         return replace(event, details=event.details | details)
 
     def _rows(self, start_s: float, end_s: float, wanted: tuple[int, ...]) -> list[FloatArray] | None:

@@ -54,6 +54,10 @@ class Config:
         Where the sensors are worn, e.g. ``"t12_s2"``; None takes what the recording says.
     own_range_deg : mapping
         How far this person goes, from a range-of-motion test, by ``plane.side``: ``{"lateral_bend.right": 24.0}``.
+    age_years : float or None
+        Age of the wearer, for published ranges of motion.
+    exercises : mapping
+        Templates of exercises by name, besides those that come with the package (docs/metrics.md, Exercises).
     metrics : tuple of str or None
         Names of metric plug-ins; None for those built in.
     thresholds : tuple of str
@@ -80,6 +84,8 @@ class Config:
     window_s: float = 60.0
     placement: str | None = None
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
+    age_years: float | None = None
+    exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     thresholds: tuple[str, ...] = THRESHOLDS
     heading: HeadingSettings = field(default_factory=HeadingSettings)
@@ -104,6 +110,10 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not isinstance(self.placement, str | None):
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
+        if self.age_years is not None and not (_is_number(self.age_years) and 0 <= self.age_years <= 130):
+            raise ConfigError(f"age_years must lie between 0 and 130, got {self.age_years!r}")
+        if not isinstance(self.exercises, Mapping):
+            raise ConfigError(f"exercises must be tables by name, got {self.exercises!r}")
         if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
             raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
         names = () if self.metrics is None else self.metrics

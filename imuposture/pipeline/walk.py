@@ -220,6 +220,8 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         window_s=config.window_s,
         thresholds=config.thresholds,
         own_range_deg=config.own_range_deg,
+        age_years=config.age_years,
+        exercises=config.exercises,
     )
 
 
