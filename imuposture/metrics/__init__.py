@@ -19,6 +19,7 @@ from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.classes import Classes
 from imuposture.metrics.durations import Durations
+from imuposture.metrics.evenness import Evenness
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.range_of_motion import RangeOfMotion
@@ -38,6 +39,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "durations": Durations,
     "classes": Classes,
     "variety": Variety,
+    "evenness": Evenness,
     "changes": Changes,
 }
 
