@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imuposture.recording import record, stream
     from imuposture.recording.replaying import recover, replay
     from imuposture.scoring import by_task, score
+    from imuposture.trend import trends
 
 _HOME = {
     "AcquisitionError": "_errors",
@@ -60,6 +61,7 @@ _HOME = {
     "simulate": "acquisition.simulation",
     "smoothed_orientation": "fusion",
     "stream": "recording",
+    "trends": "trend",
 }
 
 __all__ = [
@@ -91,6 +93,7 @@ __all__ = [
     "simulate",
     "smoothed_orientation",
     "stream",
+    "trends",
 ]
 
 

@@ -26,7 +26,16 @@ STAGES = [
     "metrics",
     "output",
 ]
-WALK = ["pipeline", "processing", "protocols", "recording", "scoring", "_cli", "__main__"]  # these know several stages
+WALK = [
+    "pipeline",
+    "processing",
+    "protocols",
+    "recording",
+    "scoring",
+    "trend",
+    "_cli",
+    "__main__",
+]  # these know several stages
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {

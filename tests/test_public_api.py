@@ -53,6 +53,7 @@ PUBLIC = [
     "simulate",
     "smoothed_orientation",
     "stream",
+    "trends",
 ]
 
 
