@@ -47,6 +47,7 @@ HOMES = {
         "output/",
         *(f"{m}.py" for m in WALK),
         "scoring/",
+        "trend/",
     ),
     "click": ("__main__.py", "_cli/"),
     "rich": ("_cli/",),
