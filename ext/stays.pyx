@@ -213,3 +213,104 @@ cdef void _rolls(
         out[row] = NAN
         if fabs(along) <= flattest:
             out[row] = SPATIAL_DEG * spatial_atan2(-side, fabs(front))
+
+
+def sweeps(
+    const double[::1] time,
+    const double[::1] x,
+    double swing,
+    double longest_step,
+    double[:, ::1] state,
+    double[:, ::1] found,
+    Py_ssize_t[::1] count,
+):
+    """Cut a signal at its turning points, which it left by ``swing`` at least; stop when ``found`` is full.
+
+    time         (n,)   s
+    x            (n,)   a row that is NaN ends a sweep that is not counted
+    longest_step        s; so does a row that comes later than this
+    state        (4, 6) the latest row, the lowest, the highest, the latest turning point: x, time, and since the latest
+                        turning point the sums of x above 0 and of -x below 0, and rows; of the latest row last the way
+                        that x goes (1 up, -1 down, 0 not known, 2 nothing seen yet), of the last row 1 for a true
+                        turning point; overwritten
+    found        (m, 7) overwritten: start, end, x at both, mean of x, sums of x above 0 and of -x below 0
+    count        (2,)   overwritten: rows consumed and sweeps found
+    """
+    with nogil:
+        _sweeps(time, x, swing, longest_step, state, found, count)
+
+
+cdef void _sweeps(
+    const double[::1] time,
+    const double[::1] x,
+    double swing,
+    double longest_step,
+    double[:, ::1] state,
+    double[:, ::1] found,
+    Py_ssize_t[::1] count,
+) noexcept nogil:
+    cdef Py_ssize_t row = 0
+    count[1] = 0
+    while row < time.shape[0] and count[1] < found.shape[0]:
+        if isnan(x[row]) or time[row] - state[0, 1] > longest_step:
+            state[0, 5] = 2.0
+        state[0, 1] = time[row]
+        if not isnan(x[row]):
+            _step(time[row], x[row], swing, state, found, count)
+        row += 1
+    count[0] = row
+
+
+cdef inline void _step(
+    double time, double x, double swing, double[:, ::1] state, double[:, ::1] found, Py_ssize_t[::1] count
+) noexcept nogil:
+    cdef bint first = state[0, 5] == 2.0
+    cdef Py_ssize_t k
+    if first:
+        for k in range(2, 5):
+            state[0, k] = 0.0
+        state[0, 5] = state[3, 5] = 0.0
+    state[0, 0] = x
+    state[0, 2] += x if x > 0.0 else 0.0
+    state[0, 3] += -x if x < 0.0 else 0.0
+    state[0, 4] += 1.0
+    if first or x < state[1, 0]:
+        _mark(state, 1, time)
+    if first or x > state[2, 0]:
+        _mark(state, 2, time)
+    if state[0, 5] != 1.0 and x - state[1, 0] >= swing:
+        _turn(state, 1, found, count)
+    elif state[0, 5] != -1.0 and state[2, 0] - x >= swing:
+        _turn(state, 2, found, count)
+
+
+cdef inline void _mark(double[:, ::1] state, Py_ssize_t which, double time) noexcept nogil:
+    """Keep the latest row as the lowest (1) or the highest (2)."""
+    cdef Py_ssize_t k
+    for k in range(5):
+        state[which, k] = state[0, k]
+    state[which, 1] = time
+
+
+cdef inline void _turn(
+    double[:, ::1] state, Py_ssize_t which, double[:, ::1] found, Py_ssize_t[::1] count
+) noexcept nogil:
+    """Make the lowest (1) or the highest (2) row the latest turning point, which ends a sweep if one was before it.
+
+    The first one may be no more than where the signal begins; nothing is counted from there.
+    """
+    cdef Py_ssize_t k, other = 3 - which
+    if state[3, 5] == 1.0:
+        found[count[1], 0], found[count[1], 1] = state[3, 1], state[which, 1]
+        found[count[1], 2], found[count[1], 3] = state[3, 0], state[which, 0]
+        found[count[1], 4] = (state[which, 2] - state[which, 3]) / state[which, 4]
+        found[count[1], 5], found[count[1], 6] = state[which, 2], state[which, 3]
+        count[1] += 1
+    for k in range(2):
+        state[3, k] = state[which, k]
+    for k in range(2, 5):
+        state[0, k] -= state[which, k]
+    for k in range(5):  # from here on the other extreme is looked for
+        state[other, k] = state[0, k]
+    state[3, 5] = 0.0 if state[0, 5] == 0.0 else 1.0
+    state[0, 5] = 1.0 if which == 1 else -1.0

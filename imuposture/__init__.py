@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imuposture.recording import record, stream
     from imuposture.recording.replaying import recover, replay
     from imuposture.scoring import by_task, score
+    from imuposture.trend import trends
     from imuposture.walking import gait
 
 _HOME = {
@@ -62,6 +63,7 @@ _HOME = {
     "simulate": "acquisition.simulation",
     "smoothed_orientation": "fusion",
     "stream": "recording",
+    "trends": "trend",
 }
 
 __all__ = [
@@ -94,6 +96,7 @@ __all__ = [
     "simulate",
     "smoothed_orientation",
     "stream",
+    "trends",
 ]
 
 

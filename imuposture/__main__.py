@@ -13,7 +13,7 @@ import click
 
 from imuposture import __version__
 from imuposture._cli.checking import check
-from imuposture._cli.comparing import score
+from imuposture._cli.comparing import score, trend
 from imuposture._cli.demonstrating import demo
 from imuposture._cli.processing import process
 from imuposture._cli.recording import record, recover
@@ -30,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (check, demo, pair, process, record, recover, scan, score, selftest):
+for command in (check, demo, pair, process, record, recover, scan, score, selftest, trend):
     cli.add_command(command)
 
 

@@ -27,7 +27,7 @@ STAGES = [
     "output",
 ]
 # these know several stages
-WALK = ["pipeline", "processing", "protocols", "recording", "scoring", "walking", "_cli", "__main__"]
+WALK = ["pipeline", "processing", "protocols", "recording", "scoring", "trend", "walking", "_cli", "__main__"]
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {
@@ -39,6 +39,7 @@ HOMES = {
         "output/",
         *(f"{m}.py" for m in WALK),
         "scoring/",
+        "trend/",
     ),
     "click": ("__main__.py", "_cli/"),
     "rich": ("_cli/",),

@@ -54,6 +54,7 @@ PUBLIC = [
     "simulate",
     "smoothed_orientation",
     "stream",
+    "trends",
 ]
 
 

@@ -12,8 +12,10 @@ from imuposture._errors import ConfigError, ImuPostureError
 
 if TYPE_CHECKING:
     from imuposture.scoring import ByTask, Diary, Score
+    from imuposture.trend import Trends
+    from imuposture.trend.following import Trend
 
-__all__ = ["opened_diary", "score", "write_tasks"]
+__all__ = ["opened_diary", "score", "trend", "write_tasks"]
 
 # Of the figures by task, those that fit a screen; all of them stand in the tables.
 SHOWN = ("inclination_p50", "inclination_p90", "share_above_20deg", "share_above_60deg", "share_overall_red")
@@ -171,3 +173,83 @@ def _tell_tasks(found: "ByTask") -> None:
         click.echo(safe(f"{row['task']}, {who}: {value}, {count}", 500), err=True)
     for note in found.notes:
         click.echo(f"note: {safe(note, 500)}", err=True)
+
+
+@click.command(short_help="Tell what changed over many sessions.")
+@click.argument("sessions", metavar="SESSION...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--metric", "metrics", multiple=True, help="A figure to follow; may be given more than once.")
+@click.option("--baseline", default=5, show_default=True, help="Sessions at the beginning to compare with.")
+@click.option("--planned", default=7.0, show_default=True, help="Days a week that were planned.")
+@click.option("--least-hours", default=6.0, show_default=True, help="Usable hours that make a day count.")
+@click.option("--in-order", is_flag=True, help="Take the sessions as given, one a day.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def trend(
+    *,
+    sessions: tuple[Path, ...],
+    metrics: tuple[str, ...],
+    baseline: int,
+    planned: float,
+    least_hours: float,
+    in_order: bool,
+    as_json: bool,
+) -> int:
+    """Tell what changed over the sessions of one wearer: beyond what that wearer varies, or not shown.
+
+    No trend is told from fewer than 8 sessions.
+    """
+    from imuposture.trend import trends
+
+    try:
+        found = trends(
+            list(sessions),
+            metrics=metrics or None,
+            baseline=baseline,
+            planned_a_week=planned,
+            least_hours=least_hours,
+            in_order=in_order,
+        )
+    except ConfigError as error:
+        raise click.UsageError(safe(str(error), 2000)) from error
+    except (ImuPostureError, OSError) as error:
+        report([failure(str(sessions[0]), error)], None)
+        return FAILED
+    if as_json:
+        click.echo(json.dumps(found.asdict(), indent=2, allow_nan=False))
+        return 0
+    for line in (*map(_trend_line, found.figures), *_kept_lines(found)):
+        click.echo(safe(line, 500))
+    return 0
+
+
+def _trend_line(one: "Trend") -> str:
+    name = " ".join(part.replace("_", " ") for part in (one.metric, one.plane, one.side) if part)
+    parts = [f"{name}: {one.first:.4g} -> {one.latest:.4g} {one.unit if one.unit != '1' else ''}".rstrip()]
+    if one.slope is not None:
+        parts.append(f"{one.slope:+.3g} a week ({one.slope_low:.3g} to {one.slope_high:.3g}), p {one.p:.3f}")
+    if one.change is not None:
+        words = "really changed" if one.changed == "changed" else "no change shown"
+        parts.append(f"{words}: {one.change:+.3g} against {one.mdc:.3g} that this wearer varies")
+    if one.left_limits is not None:
+        parts.append(f"average left its limits at {one.left_limits}")
+    if one.reason is not None:
+        parts.append(f"cannot tell: {one.reason}")
+    return "; ".join(parts)
+
+
+def _kept_lines(found: "Trends") -> Iterator[str]:
+    days = found.diligence
+    if days is not None:
+        yield (
+            f"days: {days.counted} of {days.planned:.0f} planned ({days.share:.0f} %); longest streak "
+            f"{days.longest_streak}, latest {days.latest_streak}; {days.weeks_kept} of {days.weeks} weeks kept"
+        )
+    for account in found.accounts:
+        plane = account.plane.replace("_", " ")
+        yield f"{plane}: dose right {account.dose_right:.0f}, left {account.dose_left:.0f} deg min"
+        if account.owes is not None:
+            yield f"  equal after {account.minutes:.0f} min to the {account.owes}, 10 degrees beyond the dead band"
+        if account.fewer is not None:
+            yield f"  by count, after {account.repetitions} more repetitions to the {account.fewer}"
+    if found.accounts:
+        yield "  (arithmetic, not advice: a dose counts posture, not load)"
+    yield from (f"note: {note}" for note in found.notes)

@@ -33,3 +33,12 @@ def holds(
     count: NDArray[np.intp],
 ) -> None: ...
 def rolls(quat: FloatArray, flattest: float, out: FloatArray, facing: FloatArray) -> None: ...
+def sweeps(
+    time: FloatArray,
+    x: FloatArray,
+    swing: float,
+    longest_step: float,
+    state: FloatArray,
+    found: FloatArray,
+    count: NDArray[np.intp],
+) -> None: ...

@@ -21,6 +21,7 @@ from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.classes import Classes
 from imuposture.metrics.durations import Durations
+from imuposture.metrics.evenness import Evenness
 from imuposture.metrics.exercises import Exercises
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.ledger import Ledger
@@ -51,6 +52,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "durations": Durations,
     "classes": Classes,
     "variety": Variety,
+    "evenness": Evenness,
     "changes": Changes,
     "walking": Walking,
 }
