@@ -110,16 +110,20 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not isinstance(self.placement, str | None):
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
+        names = () if self.metrics is None else self.metrics
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")
+        self._require_wearer()
+        self._require_sets()
+
+    def _require_wearer(self) -> None:
+        """Refuse what cannot be said of a person."""
         if self.age_years is not None and not (_is_number(self.age_years) and 0 <= self.age_years <= 130):
             raise ConfigError(f"age_years must lie between 0 and 130, got {self.age_years!r}")
         if not isinstance(self.exercises, Mapping):
             raise ConfigError(f"exercises must be tables by name, got {self.exercises!r}")
         if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
             raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
-        names = () if self.metrics is None else self.metrics
-        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")
-        self._require_sets()
 
     def _require_sets(self) -> None:
         """Refuse files too: their content may change while the hash of the configuration does not."""
