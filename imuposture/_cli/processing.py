@@ -92,6 +92,15 @@ def process(
     settings = _config(config, {name: value for name, value in chosen.items() if value is not None})
     known = None if diary is None else opened_diary(diary)
     options = {"config": settings, "calibration": calibration, "overwrite": overwrite, "samples": samples}
+    done, failures = _work(jobs, options, as_json=as_json)
+    if known is not None and len(failures) < len(jobs):
+        failures += write_tasks([Path(one["path"]) for one in done if one["path"]], known, out)
+    report(failures, errors)
+    return 0 if not failures else FAILED if len(failures) == len(jobs) else PARTLY
+
+
+def _work(jobs: Sequence[Job], options: dict[str, Any], *, as_json: bool) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """Do one job after the other, and print what became of each."""
     done: list[dict[str, Any]] = []
     failures: list[Failure] = []
     for job in jobs:
@@ -106,10 +115,7 @@ def process(
             put_path(str(outcome.path))
     if as_json:
         click.echo(json.dumps(done, indent=2, allow_nan=False))
-    if known is not None and len(failures) < len(jobs):
-        failures += write_tasks([Path(one["path"]) for one in done if one["path"]], known, out)
-    report(failures, errors)
-    return 0 if not failures else FAILED if len(failures) == len(jobs) else PARTLY
+    return done, failures
 
 
 def _jobs(inputs: Sequence[Path], upper: Path | None, lower: Path | None, out: Path) -> list[Job]:
