@@ -17,6 +17,7 @@ from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Ob
 from imuposture.metrics._profiles import Profiles
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
+from imuposture.metrics.compensation import Wear, since_baseline
 from imuposture.metrics.exercises import Exercises
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.ledger import Ledger
@@ -41,6 +42,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "exercises": Exercises,
     "asymmetry": Asymmetry,
     "ledger": Ledger,
+    "wear": Wear,
     "exposure": Exposure,
     "changes": Changes,
 }
@@ -70,6 +72,7 @@ class MetricSet:
 
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
+        self._context = context
         self._movements = Movements(context.rate_hz)
         self._profiles = Profiles(context.rate_hz)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
@@ -125,7 +128,9 @@ class MetricSet:
             The last events and windows, and the summary.
         """
         seen = Observed(no_posture(), None, self._profiles.finish(self._movements.finish()))
-        return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
+        found = _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
+        changes = tuple(since_baseline(self._context, found.summary))
+        return MetricBlock(found.events, found.windows, found.summary + changes)
 
 
 def _construct(name: str, context: MetricContext) -> Metric:

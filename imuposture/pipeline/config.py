@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class Config:
         Age of the wearer, for published ranges of motion.
     exercises : mapping
         Templates of exercises by name, besides those that come with the package (docs/metrics.md, Exercises).
+    baseline : mapping
+        Figures of earlier sessions by ``metric.plane.side``: ``{"lumbar_share.flexion.forward": [51.0, 49.5, 52.1]}``.
     metrics : tuple of str or None
         Names of metric plug-ins; None for those built in.
     heading : HeadingSettings
@@ -75,6 +77,7 @@ class Config:
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
     age_years: float | None = None
     exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baseline: Mapping[str, Sequence[float]] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     heading: HeadingSettings = field(default_factory=HeadingSettings)
 
@@ -94,15 +97,20 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not isinstance(self.placement, str | None):
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
-        if self.age_years is not None and not (_is_number(self.age_years) and 0 <= self.age_years <= 130):
-            raise ConfigError(f"age_years must lie between 0 and 130, got {self.age_years!r}")
-        if not isinstance(self.exercises, Mapping):
-            raise ConfigError(f"exercises must be tables by name, got {self.exercises!r}")
-        if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
-            raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
+        self._check_wearer()
         names = () if self.metrics is None else self.metrics
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")
+
+    def _check_wearer(self) -> None:
+        """Refuse what cannot be known of a person."""
+        if self.age_years is not None and not (_is_number(self.age_years) and 0 <= self.age_years <= 130):
+            raise ConfigError(f"age_years must lie between 0 and 130, got {self.age_years!r}")
+        for name in ("exercises", "baseline"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ConfigError(f"{name} must be a table by name, got {getattr(self, name)!r}")
+        if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
+            raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Config":
