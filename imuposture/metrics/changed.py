@@ -73,7 +73,9 @@ def change(
     before : sequence of float
         The same figure of earlier sessions. From three on their own spread tells what counts as a change.
     sem : float, optional
-        Standard error of measurement from session to session, for fewer; with its ``source``.
+        Standard error of measurement from session to session, for fewer.
+    source : str
+        Where that is from.
 
     Notes
     -----
