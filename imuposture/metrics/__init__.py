@@ -20,6 +20,7 @@ from imuposture.metrics._thresholds import known_sets
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.classes import Classes
+from imuposture.metrics.compensation import Wear, since_baseline
 from imuposture.metrics.durations import Durations
 from imuposture.metrics.evenness import Evenness
 from imuposture.metrics.exercises import Exercises
@@ -48,6 +49,7 @@ BUILT_IN: dict[str, MetricFactory] = {
     "exercises": Exercises,
     "asymmetry": Asymmetry,
     "ledger": Ledger,
+    "wear": Wear,
     "exposure": Exposure,
     "durations": Durations,
     "classes": Classes,
@@ -82,6 +84,7 @@ class MetricSet:
 
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
+        self._context = context
         self._movements = Movements(context.rate_hz)
         self._profiles = Profiles(context.rate_hz)
         # Without a calibration the rows are in the sensor's frame, and nobody has said where ahead is.
@@ -141,7 +144,9 @@ class MetricSet:
         """
         movements = self._profiles.finish(self._movements.finish())
         seen = Observed(no_posture(), None, movements, tuple(self._gait.finish()))
-        return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
+        found = _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
+        changes = tuple(since_baseline(self._context, found.summary))
+        return MetricBlock(found.events, found.windows, found.summary + changes)
 
 
 def _construct(name: str, context: MetricContext) -> Metric:

@@ -1,7 +1,8 @@
 """What every metric is told before its first row, and what every metric must be able to do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Protocol, get_args
 
 from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock, Side
@@ -84,6 +85,8 @@ class MetricContext:
         Age of the wearer, for published ranges; None: not known.
     exercises : mapping of name to table
         Templates of exercises besides those that come with the package (`imuposture/metrics/exercises.toml`).
+    baseline : mapping of "metric.plane.side" to numbers
+        The same figures of earlier sessions of this person, worn at the same place: what changes are counted from.
 
     Raises
     ------
@@ -105,6 +108,7 @@ class MetricContext:
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
     age_years: float | None = None
     exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baseline: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -121,6 +125,13 @@ class MetricContext:
                 raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")
             _require(f"neutral_sd_deg[{plane}]", value, 0.0, 180.0)
         templates(self.exercises)
+        for name, values in self.baseline.items():
+            if (
+                isinstance(values, str)
+                or not isinstance(values, Sequence)
+                or not all(isfinite(number(x)) for x in values)
+            ):
+                raise ConfigError(f"baseline '{name}' must be a list of numbers, got {values!r}")
         known = [f"{plane}.{side}" for plane, sides in SIDES.items() for side in sides]
         for name, value in self.own_range_deg.items():
             if name not in known:

@@ -9,6 +9,7 @@ from math import cos, isfinite, log, nan, pi
 import numpy as np
 
 from imuposture._blocks import FloatArray
+from imuposture._errors import SignalError
 from imuposture._ext import profiles as _ext
 
 __all__ = ["FEWEST_ROWS", "LONGEST_ROWS", "Description", "describe", "ldlj", "sparc"]
@@ -79,7 +80,13 @@ class Description:
         dict
             ``out_begin`` ... ``back_end`` (rows), ``out_s``, ``hold_s``, ``back_s``, and of both ways ``sparc_*``,
             ``ldlj_*``, ``slowings_*``; without what cannot be said.
+
+        Raises
+        ------
+        SignalError
+            If there are too few rows, or too many.
         """
+        _require_rows(away)
         settings, basis, gain = self._settings, self._basis, self._gain
         _ext.describe(away, first, last, settings, basis, gain, self._cosine, self._work, self._found)
         found = {name: value for name, value in zip(_ext.FOUND, self._found.tolist(), strict=True) if isfinite(value)}
@@ -95,12 +102,19 @@ class Description:
 
     def arc_length(self, speed: FloatArray) -> float:
         """Return the spectral arc length of a speed profile (n,) of one phase."""
+        _require_rows(speed)
         return _ext.sparc(speed, self._settings, self._cosine, self._work)
 
     def jerk(self, angle: FloatArray) -> float:
         """Return the log dimensionless jerk of the angle (n,) of one phase; NaN where it is noise, or nothing moves."""
+        _require_rows(angle)
         value = _ext.jerk(angle, self._settings, self._basis, self._gain, self._work)
         return -log(value) if value > 0.0 else nan
+
+
+def _require_rows(values: FloatArray) -> None:
+    if not 2 <= len(values) <= LONGEST_ROWS:
+        raise SignalError(f"a movement has 2 to {LONGEST_ROWS} rows here, got {len(values)}; take fewer a second")
 
 
 def describe(away: FloatArray, rate_hz: float) -> dict[str, float]:

@@ -75,7 +75,7 @@ def change(
     sem : float, optional
         Standard error of measurement from session to session, for fewer.
     source : str
-        Where ``sem`` is from.
+        Where that is from.
 
     Notes
     -----

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,8 @@ class Config:
         Age of the wearer, for published ranges of motion.
     exercises : mapping
         Templates of exercises by name, besides those that come with the package (docs/metrics.md, Exercises).
+    baseline : mapping
+        Figures of earlier sessions by ``metric.plane.side``: ``{"lumbar_share.flexion.forward": [51.0, 49.5, 52.1]}``.
     metrics : tuple of str or None
         Names of metric plug-ins; None for those built in.
     thresholds : tuple of str
@@ -86,6 +88,7 @@ class Config:
     own_range_deg: Mapping[str, float] = field(default_factory=dict)
     age_years: float | None = None
     exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baseline: Mapping[str, Sequence[float]] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     thresholds: tuple[str, ...] = THRESHOLDS
     heading: HeadingSettings = field(default_factory=HeadingSettings)
@@ -116,15 +119,6 @@ class Config:
         self._require_wearer()
         self._require_sets()
 
-    def _require_wearer(self) -> None:
-        """Refuse what cannot be said of a person."""
-        if self.age_years is not None and not (_is_number(self.age_years) and 0 <= self.age_years <= 130):
-            raise ConfigError(f"age_years must lie between 0 and 130, got {self.age_years!r}")
-        if not isinstance(self.exercises, Mapping):
-            raise ConfigError(f"exercises must be tables by name, got {self.exercises!r}")
-        if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
-            raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
-
     def _require_sets(self) -> None:
         """Refuse files too: their content may change while the hash of the configuration does not."""
         known = known_sets()
@@ -133,6 +127,16 @@ class Config:
                 f"thresholds must be a tuple of ids out of {', '.join(known)}, got {self.thresholds!r}; "
                 "sessions are scored by other sets afterwards: imuposture score"
             )
+
+    def _require_wearer(self) -> None:
+        """Refuse what cannot be known of a person."""
+        if self.age_years is not None and not (_is_number(self.age_years) and 0 <= self.age_years <= 130):
+            raise ConfigError(f"age_years must lie between 0 and 130, got {self.age_years!r}")
+        for name in ("exercises", "baseline"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ConfigError(f"{name} must be a table by name, got {getattr(self, name)!r}")
+        if not isinstance(self.own_range_deg, Mapping) or not all(map(_is_number, self.own_range_deg.values())):
+            raise ConfigError(f"own_range_deg must be a table of numbers, got {self.own_range_deg!r}")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Config":

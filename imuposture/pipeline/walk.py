@@ -222,6 +222,7 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         own_range_deg=config.own_range_deg,
         age_years=config.age_years,
         exercises=config.exercises,
+        baseline=config.baseline,
     )
 
 
