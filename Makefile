@@ -62,7 +62,7 @@ sanitize: .venv/for-test
 
 # What live recording must show, in full: counting over drops; kills and full disks; a day; mutated payloads.
 SOAK_COUNTING := test_counting test_ble_link test_live_faults test_clocks
-SOAK_KILLS := test_recover test_journal test_closing test_recording_virtual
+SOAK_KILLS := test_recover test_journal test_journal_damage test_closing test_recording_virtual
 SOAK_DAY := test_live_day test_recording_soak test_live_callback
 SOAK_MUTATED := $(patsubst tests/%.py,%,$(shell grep -l driver_fuzz tests/test_*.py))
 

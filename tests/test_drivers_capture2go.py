@@ -7,7 +7,8 @@ from zlib import crc32
 import numpy as np
 import pytest
 from driver_fuzz import hammer, pushed, rows_of
-from driver_play import golden, played, silent, written
+from driver_play import played, silent, written
+from golden_vectors import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation

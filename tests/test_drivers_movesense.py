@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 from driver_fuzz import COUNT, hammer
+from driver_play import play, written
 from golden_vectors import vectors
-from played_sensor import play, written
 
 from imuposture import AcquisitionError, ConfigError, DecodeError
 from imuposture._blocks import ImuBlock

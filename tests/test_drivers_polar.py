@@ -7,10 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 from driver_fuzz import COUNT, hammer
+from driver_play import play, written
 from golden_vectors import vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from played_sensor import play, written
 
 from imuposture import AcquisitionError, ConfigError, DecodeError
 from imuposture._blocks import Quality

@@ -1,11 +1,10 @@
 """Wire formats, from inside the sensor: bytes that others published, and what firmware does when told something."""
 
-import json
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
+from golden_vectors import golden_of
 
 from imuposture._errors import ConfigError
 from imuposture.acquisition.virtual.wire import Firmware, Identity, Packet, Samples, find
@@ -14,17 +13,8 @@ from imuposture.acquisition.virtual.wire.movesense import Movesense
 from imuposture.acquisition.virtual.wire.own_firmware import OwnFirmware
 from imuposture.acquisition.virtual.wire.witmotion import NOTIFY, WitMotion
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "sensors" / "golden.json"
 ROOM = 244
 IDENTITY = Identity("D4:22:CD:AA:BB:CC")
-
-
-def golden(identifier: str) -> dict:
-    if not GOLDEN.exists():
-        pytest.skip("the published vectors are not beside the repository")
-    told = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    vectors = told if isinstance(told, list) else told["vectors"]
-    return next(v for v in vectors if v["id"] == identifier)
 
 
 def samples(rows: int = 1, **values: object) -> Samples:
@@ -60,7 +50,7 @@ def test_a_dot_sends_the_published_layout(mode, identifier):
     firmware = booted("movella_dot")
     firmware.write(MEASURE, bytes((1, 1, mode)), 0.0)
     (packet,) = firmware.encode(samples(clock_s=[123.456789]), ROOM)
-    assert payload(packet).hex() == golden(identifier)["hex"]
+    assert payload(packet).hex() == golden_of(identifier)["hex"]
 
 
 def test_a_dots_free_acceleration_has_no_gravity():
@@ -74,25 +64,25 @@ def test_a_dots_free_acceleration_has_no_gravity():
 def test_a_dots_control_is_as_captured():
     firmware = booted("movella_dot")
     firmware.tag, firmware.timeouts = b"Xsens DOT", bytes((10, 0, 30, 0))
-    captured = bytes.fromhex(golden("dot_device_control_readback")["hex"])
+    captured = bytes.fromhex(golden_of("dot_device_control_readback")["hex"])
     assert firmware.read(CONTROL, 0.0)[3:] == captured[3:]
 
 
 def test_a_dot_synchronises_when_it_is_left_alone():
     firmware = booted("movella_dot")
-    status = bytes.fromhex(golden("dot_msg_GetSyncStatus")["hex"])
-    start = bytes.fromhex(golden("dot_msg_StartSync_root_D4:22:CD:AA:BB:CC")["hex"])
-    synced = bytes.fromhex(golden("dot_msg_SyncStatus_synced")["hex"])
+    status = bytes.fromhex(golden_of("dot_msg_GetSyncStatus")["hex"])
+    start = bytes.fromhex(golden_of("dot_msg_StartSync_root_D4:22:CD:AA:BB:CC")["hex"])
+    synced = bytes.fromhex(golden_of("dot_msg_SyncStatus_synced")["hex"])
     assert firmware.write(MESSAGE, start[:-1] + b"\0", 0.0) == firmware.write(MESSAGE, start, 1.0) == ()
     firmware.link_down(2.0)
-    assert firmware.read(MESSAGE_ACK, 16.0).hex() == golden("dot_msg_Sync_ack_success")["hex"]
+    assert firmware.read(MESSAGE_ACK, 16.0).hex() == golden_of("dot_msg_Sync_ack_success")["hex"]
     assert firmware.synced_to == "D4:22:CD:AA:BB:CC"
     assert firmware.write(MESSAGE, status, 17.0)[0].data == synced
     control = bytearray(32)
     control[0], control[24] = 0x10, 30
     firmware.write(CONTROL, bytes(control), 18.0)
     assert firmware.rate_hz == 60.0  # a synchronised sensor keeps its rate
-    (stopped,) = firmware.write(MESSAGE, bytes.fromhex(golden("dot_msg_StopSync")["hex"]), 19.0)
+    (stopped,) = firmware.write(MESSAGE, bytes.fromhex(golden_of("dot_msg_StopSync")["hex"]), 19.0)
     assert stopped.data.hex() == "02025000ac"
     assert firmware.write(MESSAGE, status, 20.0)[0].data != synced
 
@@ -115,7 +105,7 @@ def test_a_dot_measures_in_one_mode_at_a_time():
 
 
 def test_witmotion_frames_are_those_that_were_captured():
-    told = golden("wit_0x61_real_1")
+    told = golden_of("wit_0x61_real_1")
     raw = np.array(told["expected"]["raw"], dtype=np.float64)
     r, p, y = 0.5 * np.radians(raw[6:] * 180.0 / 32768.0)
     quat = [
@@ -185,7 +175,7 @@ def test_witmotion_answers_reads_with_eight_registers():
 
 
 def test_movesense_splits_what_is_long():
-    told = golden("movesense_imu9_104_two_parts")
+    told = golden_of("movesense_imu9_104_two_parts")
     firmware = booted("movesense")
     path = b"/Meas/IMU9/104"
     (result,) = firmware.write("", bytes((1, 0x63)) + path, 0.0)

@@ -1,5 +1,6 @@
 """Profiles written by tests: a head, and what the test is about."""
 
+import math
 import struct
 from pathlib import Path
 
@@ -41,6 +42,9 @@ time = {{ field = "t", unit = "ms" }}
 """
 
 
+DECODERS: dict[str, ProfileDriver] = {}  # drivers that hypothesis need not make anew for each example
+
+
 def driver_of(folder: Path, body: str, head: str = HEAD) -> ProfileDriver:
     """Write a profile and load it."""
     path = folder / "written.toml"
@@ -79,3 +83,12 @@ def frames(count, first=0):
 
 def stamped(number, channel, late=0, start=65000):
     return struct.pack("<H", (start + 10 * number + late) % 65536) + vector(number), channel
+
+
+def near(values, expected):
+    np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-12)
+
+
+def numbers(block, name="acc"):
+    """Return the first axis, None where it is missing."""
+    return [None if math.isnan(value) else round(value) for value in getattr(block, name)[:, 0]]

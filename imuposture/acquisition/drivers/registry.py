@@ -34,7 +34,7 @@ class _Drivers(Mapping[str, Driver]):
 
     def __init__(self) -> None:
         self._loaded: dict[str, Driver] = {}
-        own = {name: _built_in(name) for name in BUILT_IN if any(HERE.glob(f"{name}*"))}
+        own = {name: _built_in(name) for name in BUILT_IN}
         others = {point.name: point.load for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
         self._code = own | {name: load for name, load in others.items() if name not in BUILT_IN}
         self._profiles = {file.stem: file for file in sorted(PROFILES.glob("*.toml")) if file.stem not in self._code}

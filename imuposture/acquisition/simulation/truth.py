@@ -24,14 +24,15 @@ class Truth:
     """
 
     def __init__(self, lower_q: FloatArray, upper_q: FloatArray) -> None:
-        self._segments = lower_q, upper_q
+        self._given = lower_q, upper_q
 
     def __iter__(self) -> Iterator[FloatArray]:
         return iter((self.flexion_deg, self.lateral_bend_deg, self.axial_rotation_deg))
 
     @cached_property
     def _segments(self) -> tuple[FloatArray, FloatArray]:
-        raise NotImplementedError  # set by __init__, or made late by a subclass
+        """Return both segments' orientations; a subclass may make them late."""
+        return self._given
 
     @property
     def lower_q(self) -> FloatArray:

@@ -309,11 +309,11 @@ class ClientBackend(BaseBleakClient):
 
     async def pair(self, *_: Any, **__: Any) -> None:
         """Refuse: virtual sensors cannot be paired."""
-        raise NotImplementedError("virtual sensors cannot be paired")
+        raise BleakError("virtual sensors cannot be paired; none needs it")
 
     async def unpair(self) -> None:
         """Refuse: virtual sensors cannot be paired."""
-        raise NotImplementedError("virtual sensors cannot be paired")
+        raise BleakError("virtual sensors cannot be paired; none needs it")
 
     def _connected(self) -> GattClient:
         if not self._gatt:

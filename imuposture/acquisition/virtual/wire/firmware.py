@@ -181,14 +181,14 @@ class Firmware(ABC):
         return ()
 
     def read(self, uuid: str, clock_s: float) -> bytes:
-        """Return the value of a readable characteristic at an instant of its own clock."""
-        del clock_s
-        raise NotImplementedError(f"{type(self).__name__} has nothing to read at {uuid}")
+        """Return the value of a readable characteristic at an instant of its own clock; one that has none is empty."""
+        del uuid, clock_s
+        return b""
 
     def write(self, uuid: str, data: bytes, clock_s: float) -> Sequence[Notification]:
-        """Take a command at an instant of its own clock; return what is notified in reply."""
-        del data, clock_s
-        raise NotImplementedError(f"{type(self).__name__} takes no commands at {uuid}")
+        """Take a command at an instant of its own clock; return what is notified in reply. Unknown ones are ignored."""
+        del uuid, data, clock_s
+        return ()
 
     @abstractmethod
     def encode(self, samples: Samples, room: int) -> Iterator[Packet]:
