@@ -52,7 +52,7 @@ picture: .venv/for-docs
 	python benchmarks/draw_demo.py
 
 bench: .venv/for-test
-	set -e; for script in accuracy heading speed fusion_speed memory; do python benchmarks/$$script.py; done
+	set -e; for script in accuracy heading speed fusion_speed memory metrics_cost; do python benchmarks/$$script.py; done
 
 instructions: .venv/for-demo
 	python benchmarks/instructions.py $(UPDATE)
