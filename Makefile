@@ -51,8 +51,10 @@ docs: .venv/for-test
 picture: .venv/for-docs
 	python benchmarks/draw_demo.py
 
+BENCHMARKS := accuracy heading metrics_walking metrics_movements metrics_cost speed fusion_speed memory live
+
 bench: .venv/for-test
-	set -e; for script in accuracy heading metrics_movements speed fusion_speed memory live; do python benchmarks/$$script.py; done
+	set -e; for script in $(BENCHMARKS); do python benchmarks/$$script.py; done
 
 instructions: .venv/for-demo
 	python benchmarks/instructions.py $(UPDATE)

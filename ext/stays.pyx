@@ -16,28 +16,31 @@ def classify(
     const double[::1] x,
     const unsigned char[::1] keep,
     const double[::1] cuts,
+    const signed char[::1] levels,
     bint absolute,
     double margin,
     signed char[::1] state,
     signed char[::1] codes,
 ):
-    """Number of cuts that each row is beyond; -1 for rows that are NaN or not kept.
+    """Level of the class of each row, which is the number of cuts it is beyond; -1 for rows that are NaN or not kept.
 
     x        (n,)  of which the size only counts where ``absolute``
     keep     (n,)  0 or 1
     cuts     (m,)  rising; a value at a cut is on the side of zero, so that mirrored rows fall into mirrored classes
+    levels   (m + 1,) what each class is called
     margin         a class is left only this far beyond a cut, so that noise at a cut does not change it again and again
     state    (1,)  class of the latest row, -1 at first; overwritten
     codes    (n,)  overwritten
     """
     with nogil:
-        _classify(x, keep, cuts, absolute, margin, state, codes)
+        _classify(x, keep, cuts, levels, absolute, margin, state, codes)
 
 
 cdef void _classify(
     const double[::1] x,
     const unsigned char[::1] keep,
     const double[::1] cuts,
+    const signed char[::1] levels,
     bint absolute,
     double margin,
     signed char[::1] state,
@@ -57,7 +60,7 @@ cdef void _classify(
                 last += 1
             while last > 0 and value < cuts[last - 1] - margin:
                 last -= 1
-        codes[row] = <signed char>last
+        codes[row] = levels[last] if last >= 0 else -1
     state[0] = <signed char>last
 
 
@@ -102,17 +105,20 @@ cdef void _stays(
 ) noexcept nogil:
     cdef Py_ssize_t row
     cdef bint apart
+    cdef double last = state[2]
+    cdef long long length = <long long>state[1]
+    cdef int code = <int>state[0]
     for row in range(time.shape[0]):
-        apart = time[row] - state[2] > longest_step
-        if codes[row] != state[0] or apart:
-            if state[0] >= 0.0:
-                _end(<Py_ssize_t>state[0], <long long>state[1], edges, rows, counts)
+        apart = time[row] - last > longest_step
+        if codes[row] != code or apart:
+            if code >= 0:
+                _end(code, length, edges, rows, counts)
                 if codes[row] >= 0 and not apart:
                     counts[codes[row], 1] += 1
-            state[0] = codes[row]
-            state[1] = 0.0
-        state[1] += 1.0
-        state[2] = time[row]
+            code, length = codes[row], 0
+        length += 1
+        last = time[row]
+    state[0], state[1], state[2] = code, length, last
 
 
 cdef inline void _end(

@@ -255,6 +255,21 @@ def test_recording_live_in_small(load, capsys):
     assert "none lost: reached" in told
 
 
+def test_cost_of_the_metrics(load, capsys):
+    load("metrics_cost").main(["--hours", "0.1", "--minutes", "3", "--rounds", "1"])  # how fast it is, is not tested
+    told = capsys.readouterr().out
+    assert "CPU for 8 h" in told
+    assert all(name in told for name in ("movements", "classes", "evenness"))
+
+
+def test_repeated_rows_are_one_time_line(load):
+    cost = load("metrics_cost")
+    part = cost.day_part(1.0)
+    time = np.concatenate([posture.time_s for posture, _ in cost.pieces(part, 1000, 0.03)])
+    assert len(time) == 0.03 * 360_000
+    np.testing.assert_allclose(np.diff(time), 0.01, atol=1e-9)
+
+
 @pytest.fixture
 def first_minutes(load, tmp_path):
     """Return the start of the first trial of a folder, and a scorer of estimates by the script that came with it."""

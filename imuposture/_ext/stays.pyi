@@ -7,6 +7,7 @@ def classify(
     x: FloatArray,
     keep: FlagArray,
     cuts: FloatArray,
+    levels: NDArray[np.int8],
     absolute: bool,
     margin: float,
     state: NDArray[np.int8],

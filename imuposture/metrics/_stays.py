@@ -16,27 +16,38 @@ STEPS = 1.5  # rows; what comes later than this after the row before it came aft
 
 
 class Classifier:
-    """Rows of an angle -> how many cuts each is beyond, -1 where nothing is known.
+    """Rows of an angle -> the level of each: by how many cuts it is beyond; -1 where nothing is known.
 
     Parameters
     ----------
     cuts : sequence of float, degrees, rising
         A value at a cut belongs to the side of zero, so that the mirrored person falls into the mirrored classes.
+    levels : sequence of int, optional
+        Of values beyond no cut, one, ...; that number itself when None.
     absolute : bool
         Only the size of the angle counts.
     margin : float, degrees
         A class is left only this far beyond a cut. Small: noise at a cut counts; large: classes overlap.
     """
 
-    def __init__(self, cuts: Sequence[float], *, absolute: bool = False, margin: float = 0.0) -> None:
+    def __init__(
+        self,
+        cuts: Sequence[float],
+        levels: Sequence[int] | None = None,
+        *,
+        absolute: bool = False,
+        margin: float = 0.0,
+    ) -> None:
         self._cuts = np.array(cuts, dtype=np.float64)
+        self._levels = np.array(range(len(cuts) + 1) if levels is None else levels, dtype=np.int8)
         self._absolute, self._margin = absolute, margin
         self._state = np.full(1, -1, dtype=np.int8)
 
     def push(self, x: FloatArray, keep: FlagArray) -> CodeArray:
-        """Return the class of each row."""
+        """Return the level of each row."""
         codes = np.empty(len(x), dtype=np.int8)
-        _ext.classify(np.ascontiguousarray(x), keep, self._cuts, self._absolute, self._margin, self._state, codes)
+        x = np.ascontiguousarray(x)
+        _ext.classify(x, keep, self._cuts, self._levels, self._absolute, self._margin, self._state, codes)
         return codes
 
 

@@ -5,6 +5,7 @@ trunk is never the whole of the method it was taken from.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 
 import numpy as np
 
@@ -60,13 +61,13 @@ class Judge:
 
     def __init__(self, thresholds: ThresholdSet) -> None:
         self._set = thresholds
-        self._rules = [(rule, Classifier(rule.cuts_deg, absolute=rule.absolute)) for rule in thresholds.rules]
-        # What code -1 picks is the last entry.
-        self._levels = {rule.name: np.array([*rule.levels, -1], dtype=np.int8) for rule in thresholds.rules}
+        self._rules = [
+            (rule, Classifier(rule.cuts_deg, rule.levels, absolute=rule.absolute)) for rule in thresholds.rules
+        ]
 
     def push(self, known: Quantities) -> tuple[dict[str, CodeArray], CodeArray | None]:
         """Return levels by rule, and the level of all rules together where the set knows one."""
-        found = {rule.name: self._levels[rule.name][cut.push(*known[rule.quantity])] for rule, cut in self._rules}
+        found = {rule.name: cut.push(*known[rule.quantity]) for rule, cut in self._rules}
         if self._set.combine == "none":
             return found, None
         groups: dict[str, CodeArray] = {}
@@ -74,10 +75,8 @@ class Judge:
             group = rule.together or rule.name if self._set.combine == "sum" else "all"
             mine = found[rule.name]
             groups[group] = np.maximum(groups[group], mine) if group in groups else mine
-        together = np.add.reduce(list(groups.values()), dtype=np.int8)
-        missing = np.logical_or.reduce([levels < 0 for levels in found.values()])
-        together[missing] = -1
-        return found, together
+        together, least = reduce(np.add, groups.values()), reduce(np.minimum, found.values())
+        return found, np.where(least < 0, least, together)
 
     @property
     def overall(self) -> list[int]:
