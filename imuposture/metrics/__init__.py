@@ -13,14 +13,18 @@ import numpy as np
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock, PostureBlock, no_posture
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
+from imuposture.metrics._activity import Segmentation
 from imuposture.metrics._context import Metric, MetricContext, MetricFactory, Observed
 from imuposture.metrics._gait import Gait
+from imuposture.metrics.activity import Activity
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.exposure import Exposure
+from imuposture.metrics.feedback import Feedback
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.repetitions import Repetitions
+from imuposture.metrics.slouch import Slouch
 from imuposture.metrics.walking import Walking
 
 __all__ = ["BUILT_IN", "Metric", "MetricContext", "MetricSet", "Observed"]
@@ -35,6 +39,9 @@ BUILT_IN: dict[str, MetricFactory] = {
     "exposure": Exposure,
     "changes": Changes,
     "walking": Walking,
+    "activity": Activity,
+    "slouch": Slouch,
+    "feedback": Feedback,
 }
 
 
@@ -65,6 +72,7 @@ class MetricSet:
         self._movements = Movements(context.rate_hz)
         # Without a calibration the rows are in the sensor's frame, and nobody has said where ahead is.
         self._gait = Gait(context.rate_hz, (1.0, 0.0, 0.0) if context.calibrated else None)
+        self._activity = Segmentation(context.rate_hz, calibrated=context.calibrated)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
@@ -94,7 +102,8 @@ class MetricSet:
             raise SignalError(f"segments holds {len(segments)} rows and posture {len(posture)}; give the same rows")
         self._require_order(posture.time_s)
         steps = () if segments is None else tuple(self._gait.push(posture, segments))
-        seen = Observed(posture, segments, self._movements.push(posture), steps)
+        activity = self._activity.push(posture, steps)
+        seen = Observed(posture, segments, self._movements.push(posture), steps, activity)
         return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
@@ -117,7 +126,8 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        seen = Observed(no_posture(), None, self._movements.finish(), tuple(self._gait.finish()))
+        steps = tuple(self._gait.finish())
+        seen = Observed(no_posture(), None, self._movements.finish(), steps, self._activity.finish(steps))
         return _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, get_args
 from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock
 from imuposture._checks import number
 from imuposture._errors import ConfigError
+from imuposture.metrics._epochs import Epoch
 from imuposture.metrics._gait import Step
 
 __all__ = [
@@ -65,6 +66,8 @@ class MetricContext:
         Share of reports that may hold a false verdict (Holm's procedure).
     dead_band_deg : float, degrees
         Time and dose right or left count beyond this angle; twice the default error of a neutral stance and more.
+    feedback : str or None
+        Feedback rules as TOML; None for those of the package.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class MetricContext:
     even_within_deg: float = 5.0
     report_error: float = 0.05
     dead_band_deg: float = 5.0
+    feedback: str | None = None
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -123,12 +127,16 @@ class Observed:
     steps : tuple of Step
         Steps of steady walking that became certain with these rows, up to `imuposture.metrics._gait.GAIT_DELAY_S` after
         they were made. None without ``segments``.
+    activity : tuple of Epoch
+        Seconds of which it became certain what the wearer did, each `imuposture.metrics._activity.ACTIVITY_DELAY_S`
+        before the latest row.
     """
 
     posture: PostureBlock
     segments: PairBlock | None
     movements: tuple[Event, ...]
     steps: tuple[Step, ...] = ()
+    activity: tuple[Epoch, ...] = ()
 
 
 class Metric(Protocol):

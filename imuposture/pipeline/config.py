@@ -12,6 +12,7 @@ import numpy as np
 
 from imuposture._errors import ConfigError
 from imuposture.heading import HeadingSettings
+from imuposture.metrics.feedback import rules_of
 
 __all__ = ["Config"]
 
@@ -47,6 +48,9 @@ class Config:
         Where the sensors are worn, e.g. ``"t12_s2"``; None takes what the recording says.
     metrics : tuple of str or None
         Names of metric plug-ins; None for those built in.
+    feedback : str or None
+        Feedback rules as TOML (docs/metrics.md, "Feedback"); None for those of the package. A configuration file may
+        name a file instead, ``feedback_file``, whose text is then kept here and in the manifest.
     heading : HeadingSettings
 
     Raises
@@ -67,6 +71,7 @@ class Config:
     window_s: float = 60.0
     placement: str | None = None
     metrics: tuple[str, ...] | None = None
+    feedback: str | None = None
     heading: HeadingSettings = field(default_factory=HeadingSettings)
 
     def __post_init__(self) -> None:
@@ -85,6 +90,10 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not isinstance(self.placement, str | None):
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
+        if not isinstance(self.feedback, str | None):
+            raise ConfigError(f"feedback must be a text, got {self.feedback!r}")
+        if self.feedback is not None:
+            rules_of(self.feedback)
         names = () if self.metrics is None else self.metrics
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")
@@ -119,7 +128,11 @@ class Config:
             If it cannot be read, or as `from_mapping`.
         """
         try:
-            return cls.from_mapping(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            if "feedback_file" in values:
+                rules = Path(path).parent / str(values.pop("feedback_file"))
+                values["feedback"] = rules.read_text(encoding="utf-8")
+            return cls.from_mapping(values)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path}: not a configuration file in TOML ({error})") from error
 

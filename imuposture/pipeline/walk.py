@@ -217,6 +217,7 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         soft_tissue_sd_deg=config.soft_tissue_sd_deg,
         facing_sd_deg=min(float(np.hypot(np.rad2deg(calibration.upper.facing_sd), USUAL_HEADING_SD)), 180.0),
         window_s=config.window_s,
+        feedback=config.feedback,
     )
 
 
