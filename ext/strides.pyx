@@ -8,39 +8,29 @@ from libc.math cimport NAN, fabs, sqrt
 cdef double LEAST_LEVEL = 0.1  # length of the horizontal part of the forward axis from which on it tells a direction
 
 
-def restless(
-    const double[::1] time,
-    const double[:, ::1] acc,
-    double longest,
-    Py_ssize_t rows,
-    double[::1] state,
-    double[:, ::1] found,
-):
+def restless(const double[:, ::1] acc, Py_ssize_t rows, double[::1] state, double[:, ::1] found):
     """Tell epochs of ``rows`` rows by how much the length of the acceleration varies; return how many ended.
 
-    time     (n,)   s
     acc      (n, 3) m/s2, NaN where missing
-    longest  s, a longer way from row to row is a hole
-    state    (6,)   rows of the open epoch, broken (0 or 1), sum, sum of squares, latest time, length of the first row
+    state    (5,)   rows of the open epoch, broken (0 or 1), sum, sum of squares, length of the first row
     found    (m, 2) variance of ended epochs, (m/s2)2, and 1 where no row is missing; m >= n / rows + 1
     """
     cdef Py_ssize_t row, n = 0
-    cdef double length, count, mean
+    cdef double length, mean
     with nogil:
-        for row in range(time.shape[0]):
+        for row in range(acc.shape[0]):
             length = sqrt(acc[row, 0] * acc[row, 0] + acc[row, 1] * acc[row, 1] + acc[row, 2] * acc[row, 2])
-            if length != length or time[row] - state[4] > longest:
+            if length != length:
                 state[1] = 1.0
             if state[0] == 0.0:
-                state[5] = length
-            state[4] = time[row]
-            length -= state[5]
+                state[4] = length
+            length -= state[4]
             state[0] += 1.0
             state[2] += length
             state[3] += length * length
             if state[0] >= rows:
-                count, mean = state[0], state[2] / state[0]
-                found[n, 0] = state[3] / count - mean * mean
+                mean = state[2] / state[0]
+                found[n, 0] = state[3] / state[0] - mean * mean
                 found[n, 1] = 1.0 - state[1]
                 state[0] = state[1] = state[2] = state[3] = 0.0
                 n += 1
@@ -241,3 +231,54 @@ cdef void _solve(double[:, ::1] gram, double[:, ::1] fit) noexcept nogil:
             for k in range(i + 1, n):
                 fit[c, i] -= gram[k, i] * fit[c, k]
             fit[c, i] /= gram[i, i]
+
+
+def postures(
+    const long long[::1] index,
+    const double[:, ::1] quat,
+    const double[::1] forward,
+    const double[::1] flexion,
+    const double[::1] lean,
+    const double[::1] motion,
+    double[::1] state,
+    double[:, ::1] found,
+):
+    """Sum what tells the posture over the rows of an epoch; return the number of finished epochs.
+
+    index    (n,)    epoch a row belongs to, not falling
+    quat     (n, 4)  lower segment to earth; forward, flexion, lean, motion (n,) degrees and degrees a second; NaN: none
+    state    (14,)   epoch (-1 at first), rows, rows with quat and forward, sums of up in the segment (3) and forward,
+                     rows with flexion, its sum, rows with lean, its sum, rows with lean and motion, sums of |lean|
+                     and motion of these
+    found    (m, 14) the same of finished epochs
+    """
+    cdef Py_ssize_t row, k, n = 0
+    cdef double w, x, y, z
+    with nogil:
+        for row in range(index.shape[0]):
+            if index[row] != state[0]:
+                if state[0] >= 0.0:
+                    found[n, :] = state[:]
+                    n += 1
+                state[0] = index[row]
+                for k in range(1, 14):
+                    state[k] = 0.0
+            state[1] += 1.0
+            w, x, y, z = quat[row, 0], quat[row, 1], quat[row, 2], quat[row, 3]
+            if w + x + y + z + forward[row] == w + x + y + z + forward[row]:
+                state[2] += 1.0
+                state[3] += 2.0 * (x * z - w * y)
+                state[4] += 2.0 * (y * z + w * x)
+                state[5] += 1.0 - 2.0 * (x * x + y * y)
+                state[6] += forward[row]
+            if flexion[row] == flexion[row]:
+                state[7] += 1.0
+                state[8] += flexion[row]
+            if lean[row] == lean[row]:
+                state[9] += 1.0
+                state[10] += lean[row]
+                if motion[row] == motion[row]:
+                    state[11] += 1.0
+                    state[12] += fabs(lean[row])
+                    state[13] += motion[row]
+    return n

@@ -27,6 +27,3 @@ def bouts(
     found: FloatArray,
     count: NDArray[np.intp],
 ) -> None: ...
-def epochs(
-    index: NDArray[np.int64], activity: FloatArray, lean: FloatArray, state: FloatArray, found: FloatArray
-) -> int: ...

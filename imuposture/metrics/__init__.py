@@ -13,10 +13,12 @@ import numpy as np
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock, PostureBlock, no_posture
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
+from imuposture.metrics._activity import Segmentation
 from imuposture.metrics._context import THRESHOLDS, Metric, MetricContext, MetricFactory, Observed
 from imuposture.metrics._gait import Gait
 from imuposture.metrics._profiles import Profiles
 from imuposture.metrics._thresholds import known_sets
+from imuposture.metrics.activity import Activity
 from imuposture.metrics.asymmetry import Asymmetry
 from imuposture.metrics.changes import Changes
 from imuposture.metrics.classes import Classes
@@ -25,6 +27,7 @@ from imuposture.metrics.durations import Durations
 from imuposture.metrics.evenness import Evenness
 from imuposture.metrics.exercises import Exercises
 from imuposture.metrics.exposure import Exposure
+from imuposture.metrics.feedback import Feedback
 from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
 from imuposture.metrics.quality import Quality
@@ -32,6 +35,7 @@ from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.range_test import RangeTest
 from imuposture.metrics.repetitions import Repetitions
 from imuposture.metrics.rhythm import Rhythm
+from imuposture.metrics.slouch import Slouch
 from imuposture.metrics.variety import Variety
 from imuposture.metrics.walking import Walking
 
@@ -57,6 +61,9 @@ BUILT_IN: dict[str, MetricFactory] = {
     "evenness": Evenness,
     "changes": Changes,
     "walking": Walking,
+    "activity": Activity,
+    "slouch": Slouch,
+    "feedback": Feedback,
 }
 
 
@@ -89,6 +96,7 @@ class MetricSet:
         self._profiles = Profiles(context.rate_hz)
         # Without a calibration the rows are in the sensor's frame, and nobody has said where ahead is.
         self._gait = Gait(context.rate_hz, (1.0, 0.0, 0.0) if context.calibrated else None)
+        self._activity = Segmentation(context.rate_hz, calibrated=context.calibrated)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
@@ -119,7 +127,8 @@ class MetricSet:
         self._require_order(posture.time_s)
         movements = self._profiles.push(posture, self._movements.push(posture))
         steps = () if segments is None else tuple(self._gait.push(posture, segments))
-        seen = Observed(posture, segments, movements, steps)
+        activity = self._activity.push(posture, steps)
+        seen = Observed(posture, segments, movements, steps, activity)
         return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
@@ -142,8 +151,8 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        movements = self._profiles.finish(self._movements.finish())
-        seen = Observed(no_posture(), None, movements, tuple(self._gait.finish()))
+        movements, steps = self._profiles.finish(self._movements.finish()), tuple(self._gait.finish())
+        seen = Observed(no_posture(), None, movements, steps, self._activity.finish(steps))
         found = _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
         changes = tuple(since_baseline(self._context, found.summary))
         return MetricBlock(found.events, found.windows, found.summary + changes)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, get_args
 from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock, Side
 from imuposture._checks import number
 from imuposture._errors import ConfigError
+from imuposture.metrics._epochs import Epoch
 from imuposture.metrics._gait import Step
 from imuposture.metrics._templates import templates
 
@@ -87,6 +88,8 @@ class MetricContext:
         Templates of exercises besides those that come with the package (`imuposture/metrics/exercises.toml`).
     baseline : mapping of "metric.plane.side" to numbers
         The same figures of earlier sessions of this person, worn at the same place: what changes are counted from.
+    feedback : str or None
+        Feedback rules as TOML; None for those of the package.
 
     Raises
     ------
@@ -109,6 +112,7 @@ class MetricContext:
     age_years: float | None = None
     exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     baseline: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    feedback: str | None = None
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -165,12 +169,16 @@ class Observed:
     steps : tuple of Step
         Steps of steady walking that became certain with these rows, up to `imuposture.metrics._gait.GAIT_DELAY_S` after
         they were made. None without ``segments``.
+    activity : tuple of Epoch
+        Seconds of which it became certain what the wearer did, each `imuposture.metrics._activity.ACTIVITY_DELAY_S`
+        before the latest row.
     """
 
     posture: PostureBlock
     segments: PairBlock | None
     movements: tuple[Event, ...]
     steps: tuple[Step, ...] = ()
+    activity: tuple[Epoch, ...] = ()
 
 
 class Metric(Protocol):

@@ -101,24 +101,46 @@ class Gait:
         self._per = max(2, round(rate_hz))
         self._given = None if forward is None else np.array(forward, dtype=np.float64)
         self._learned = np.zeros(3)
-        self._state = np.array([0.0, 0.0, 0.0, 0.0, np.inf, 0.0])
-        self._held: deque[tuple[int, PostureBlock, FloatArray, FloatArray]] = deque()
+        self._latest_s = np.inf
+        self._state = np.zeros(5)
+        self._walks = _Walks()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget the rows so far: nothing before belongs to what comes."""
+        self._state[:] = 0.0
+        self._held: deque[tuple[int, tuple[FloatArray, ...]]] = deque()
         self._rows = 0
         self._epoch = 0
         self._start: int | None = None  # first epoch of the piece that is open
         self._moved = 0
         self._barrier = 0  # nothing before this epoch belongs to what comes
         self._last: list[_Contact] = []
-        self._walks = _Walks()
 
     def push(self, posture: PostureBlock, segments: PairBlock) -> list[Step]:
         """Take the next rows; return the steps that became certain."""
-        acc, gyr = segments.lower.acc, segments.lower.gyr
-        found = np.empty((len(posture) // self._per + 2, 2))
-        self._held.append((self._rows, posture, acc, gyr))
-        self._rows += len(posture)
-        longest = 1.5 / self._rate
-        n = _ext.restless(posture.time_s, np.ascontiguousarray(acc), longest, self._per, self._state, found)
+        steps: list[Step] = []
+        if not len(posture):
+            return steps
+        ways = np.diff(posture.time_s, prepend=min(self._latest_s, posture.time_s[0]))
+        self._latest_s = float(posture.time_s[-1])
+        holes = np.flatnonzero(ways > 1.5 / self._rate).tolist()
+        lower = segments.lower
+        columns = (posture.time_s, lower.acc, lower.gyr, posture.lower_q, *(getattr(posture, one) for one in COLUMNS))
+        for first, end in zip([0, *holes], [*holes, len(posture)], strict=True):
+            if first in holes:
+                steps += self.finish()
+                self._begin()
+            steps += self._whole(tuple(column[first:end] for column in columns))
+        return steps
+
+    def _whole(self, columns: tuple[FloatArray, ...]) -> list[Step]:
+        """Take rows without a hole between them."""
+        acc = np.ascontiguousarray(columns[1])
+        self._held.append((self._rows, columns))
+        self._rows += len(acc)
+        found = np.empty((len(acc) // self._per + 2, 2))
+        n = _ext.restless(acc, self._per, self._state, found)
         steps = []
         for moving, whole in zip((found[:n, 0] > MOVING * MOVING).tolist(), found[:n, 1].tolist(), strict=True):
             steps += self._epoch_ended(moving, whole == 1.0)
@@ -164,12 +186,12 @@ class Gait:
     def _gathered(self, begin: int, end: int) -> tuple[FloatArray, ...]:
         """Return time, acceleration, angular rate, quaternion and angles of rows ``begin`` to ``end``."""
         parts = []
-        for first, posture, acc, gyr in self._held:
+        for first, columns in self._held:
             rows = slice(max(begin - first, 0), max(end - first, 0))
-            if rows.start < min(rows.stop, len(acc)):
-                angles = np.stack([getattr(posture, name)[rows] for name in COLUMNS], axis=1)
-                parts.append((posture.time_s[rows], acc[rows], gyr[rows], posture.lower_q[rows], angles))
-        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+            if rows.start < min(rows.stop, len(columns[0])):
+                parts.append([column[rows] for column in columns])
+        time, acc, gyr, quat, *angles = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return time, acc, gyr, quat, np.stack(angles, axis=1)
 
     def _looked_at(self, begin: int, end: int, known: int) -> list[Step]:
         """Find the steps of epochs ``begin`` to ``end``, with all that is known around them."""

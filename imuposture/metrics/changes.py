@@ -7,22 +7,22 @@ import numpy as np
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock, Quality
 from imuposture._ext import tallies as _ext
 from imuposture.metrics._context import NO_ANGLES, NO_ROWS, MetricContext, Observed
+from imuposture.metrics._epochs import EPOCH_S, Epoch
 from imuposture.metrics._sides import analysed
 from imuposture.metrics._statistics import Sample, median
-from imuposture.metrics._tally import Delay, Windows, usable
+from imuposture.metrics._tally import usable
 
 __all__ = ["Changes"]
 
 BOUT_DEG = 5.0  # degrees either side of the middle of a bout. Small: sway ends bouts; large: changes are overlooked
 BOUT_S = 4.0  # s, shortest static posture (ISO 11226 counts from 4 s)
-EPOCH_S = 1.0  # s over which activity is averaged
-STEP_S = 0.2  # s over which a change counts as activity: about a step's rise. Small: noise; large: misses steps
 ACTIVE_DEGPS = 5.0  # degrees a second of mean activity; sitting stays below 2, walking exceeds 10 on synthetic sway
 UPRIGHT_DEG = 30.0  # degrees of mean inclination up to which activity may be walking
 BREAK_S = 60.0  # s of upright activity that make a break
 PAUSE_S = 5.0  # s without activity that a break may hold
 SPELL_S = 60.0  # s of inactivity a break must follow
 ROWS_FOUND = 64
+VERSIONS = {"breaks": 2}  # of definitions that have changed
 
 
 class Changes:
@@ -36,7 +36,7 @@ class Changes:
     def __init__(self, context: MetricContext) -> None:
         self._row_s = 1.0 / context.rate_hz
         self._bouts = _Bouts()
-        self._breaks = _Breaks(context.rate_hz)
+        self._breaks = _Breaks()
         self._gap_start_s: float | None = None
         self._last_s = 0.0
         self._usable = 0
@@ -51,20 +51,21 @@ class Changes:
     def push(self, seen: Observed) -> MetricBlock:
         """Take rows and finished movements; give what ended."""
         posture, events = seen.posture, self._changed(seen.movements)
+        events += self._count(self._breaks.push(seen.activity))
         if len(posture):
             lean = np.where(usable(posture) == 1, posture.trunk_inclination_deg, np.nan)
             self._analysed = self._analysed or analysed(posture)
             self._rows += len(posture)
             self._usable += int(np.isfinite(lean).sum())
             events += self._count(self._bouts.push(posture, lean))
-            events += self._count(self._breaks.push(posture, lean))
             events += self._count(self._gap_events(posture))
             self._last_s = float(posture.time_s[-1])
         return MetricBlock(tuple(events))
 
     def finish(self, seen: Observed) -> MetricBlock:
         """End what is open and give the counts of the session."""
-        events = self._changed(seen.movements) + self._count(self._bouts.finish()) + self._count(self._breaks.finish())
+        events = self._changed(seen.movements) + self._count(self._bouts.finish())
+        events += self._count(self._breaks.push(seen.activity)) + self._count(self._breaks.finish())
         if self._gap_start_s is not None:
             events += self._count([Event("gap", self._gap_start_s, self._last_s + self._row_s)])
         return MetricBlock(tuple(events), summary=tuple(self._summary()))
@@ -106,9 +107,9 @@ class Changes:
             n = None if value is None else int(value)
             hourly = None if value is None or not minutes else 60.0 * value / minutes
             why = NO_ANGLES if value is None else None
-            yield Figure(name, value, "1", f"changes.{name}/1", n=n, reason=why)
+            yield Figure(name, value, "1", f"changes.{name}/{VERSIONS.get(name, 1)}", n=n, reason=why)
             why = why or (NO_ROWS if hourly is None else None)
-            yield Figure(f"{name}_per_hour", hourly, "1/h", f"changes.{name}/1", n=n, reason=why)
+            yield Figure(f"{name}_per_hour", hourly, "1/h", f"changes.{name}/{VERSIONS.get(name, 1)}", n=n, reason=why)
         held = self._held.values
         why = None if held else "no static posture"
         yield Figure("bout_median", median(held) if held else None, "s", "changes.bouts/1", n=len(held), reason=why)
@@ -144,50 +145,44 @@ class _Bouts:
 
 
 class _Breaks:
-    """At least a minute of upright activity after a spell without."""
+    """At least a minute on one's feet after a spell without."""
 
-    def __init__(self, rate_hz: float) -> None:
-        self._step = max(1, round(STEP_S * rate_hz))
-        self._per_second = rate_hz / self._step
-        self._lean, self._side = Delay(self._step), Delay(self._step)
-        self._epochs = Windows(EPOCH_S)
-        self._state = np.array([-1.0, 0.0, 0.0, 0.0])
-        self._fewest = 0.5 * EPOCH_S * rate_hz
-        self._quiet = 0
-        self._active: tuple[int, int] | None = None  # first and latest active epoch of a run
+    def __init__(self) -> None:
+        self._quiet_s = 0.0
+        self._active: tuple[float, float] | None = None  # start of the first and end of the latest epoch of a run
 
-    def push(self, posture: PostureBlock, lean: FloatArray) -> list[Event]:
-        for _ in self._epochs.split(posture.time_s[:1]):
-            pass
-        sideways = np.nan_to_num(np.abs(self._side.push(posture.upper_side_deg)), nan=0.0)
-        activity = (np.abs(self._lean.push(lean)) + sideways) * self._per_second
-        index = self._epochs.index(posture.time_s)
-        found = np.zeros((int(np.count_nonzero(np.diff(index))) + 2, 4))
-        n = _ext.epochs(index, activity, lean, self._state, found)
-        return [event for epoch in found[:n].tolist() for event in self._take(*epoch)]
+    def push(self, activity: tuple[Epoch, ...]) -> list[Event]:
+        return [event for epoch in activity for event in self._take(epoch)]
 
     def finish(self) -> list[Event]:
-        events = self._take(*self._state.tolist()) if self._state[0] >= 0 else []
-        return events + self._end()
+        return self._end()
 
-    def _take(self, epoch: float, rows: float, activity: float, lean: float) -> list[Event]:
-        active = rows >= self._fewest and activity >= ACTIVE_DEGPS * rows and lean <= UPRIGHT_DEG * rows
-        number, events = int(epoch), []
-        if self._active is not None and number - self._active[1] > PAUSE_S:
+    def _take(self, epoch: Epoch) -> list[Event]:
+        events = []
+        if self._active is not None and epoch.start_s - self._active[1] >= PAUSE_S - 0.5 * EPOCH_S:
             events = self._end()
-        if active:
-            self._active = (number if self._active is None else self._active[0], number)
+        if on_feet(epoch):
+            start = epoch.start_s if self._active is None else self._active[0]
+            self._active = (start, epoch.start_s + EPOCH_S)
         else:
-            self._quiet += 1
+            self._quiet_s += EPOCH_S
         return events
 
     def _end(self) -> list[Event]:
-        """Close a run of activity: a break if it was long enough and followed a quiet spell."""
+        """Close a run: a break if it was long enough and followed a quiet spell."""
         run, self._active = self._active, None
-        if run is None or run[1] + 1 - run[0] < BREAK_S / EPOCH_S:
+        if run is None or run[1] - run[0] < BREAK_S - 0.5 * EPOCH_S:
             return []
         # What was quiet inside the run or just after it does not count as the spell before.
-        if self._quiet < SPELL_S / EPOCH_S:
+        if self._quiet_s < SPELL_S:
             return []
-        self._quiet = 0
-        return [Event("break", self._epochs.start(run[0]), self._epochs.start(run[1] + 1))]
+        self._quiet_s = 0.0
+        return [Event("break", *run)]
+
+
+def on_feet(epoch: Epoch) -> bool:
+    """Say whether somebody walks, probably stands, or moves about upright without sitting."""
+    if epoch.state in ("walking", "standing"):
+        return True
+    moves = epoch.motion_degps >= ACTIVE_DEGPS and abs(epoch.lean_deg) <= UPRIGHT_DEG
+    return moves and epoch.state in ("transition", "unknown")

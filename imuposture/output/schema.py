@@ -130,12 +130,19 @@ EVENT_DETAILS = (
     Column("harmonic_ratio", _F64, "1", "walks: of the upward acceleration"),
     Column("gait_asymmetry", _F64, "%", "walks: share of the mean stride that half a stride later is not mirrored"),
     Column("step_time_difference_s", _F64, "s", "walks: mean right step less mean left step"),
+    Column("rule", _F64, "1", "alerts and rewards: number of the feedback rule, from 1"),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "posture": _posture(),
     "events": (
-        Column("kind", _TEXT, None, "repetition, bout, posture_change, break, gap, step, walk, ...", nullable=False),
+        Column(
+            "kind",
+            _TEXT,
+            None,
+            "repetition, bout, break, gap, step, walk, sitting, alert, ...",
+            nullable=False,
+        ),
         Column("plane", _TEXT, None, "flexion, lateral_bend, axial_rotation, or null for none"),
         Column("side", _TEXT, None, "forward, backward, right, left, or null for none"),
         Column("start_s", _F64, "s", "session time at which it began", nullable=False),

@@ -13,6 +13,7 @@ import numpy as np
 from imuposture._errors import ConfigError
 from imuposture.heading import HeadingSettings
 from imuposture.metrics import THRESHOLDS, known_sets
+from imuposture.metrics.feedback import rules_of
 
 __all__ = ["Config"]
 
@@ -64,6 +65,9 @@ class Config:
         Names of metric plug-ins; None for those built in.
     thresholds : tuple of str
         Threshold sets of this package under which the classes of exposure are counted, by their ids.
+    feedback : str or None
+        Feedback rules as TOML (docs/metrics.md, "Feedback"); None for those of the package. A configuration file may
+        name a file instead, ``feedback_file``, whose text is then kept here and in the manifest.
     heading : HeadingSettings
 
     Raises
@@ -91,6 +95,7 @@ class Config:
     baseline: Mapping[str, Sequence[float]] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     thresholds: tuple[str, ...] = THRESHOLDS
+    feedback: str | None = None
     heading: HeadingSettings = field(default_factory=HeadingSettings)
 
     def __post_init__(self) -> None:
@@ -113,14 +118,18 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not isinstance(self.placement, str | None):
             raise ConfigError(f"placement must be a text, got {self.placement!r}")
+        self._require_wearer()
+        self._require_metrics()
+
+    def _require_metrics(self) -> None:
+        """Refuse sets in files too: their content may change while the hash of the configuration does not."""
         names = () if self.metrics is None else self.metrics
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"metrics must be a tuple of names, got {self.metrics!r}")
-        self._require_wearer()
-        self._require_sets()
-
-    def _require_sets(self) -> None:
-        """Refuse files too: their content may change while the hash of the configuration does not."""
+        if not isinstance(self.feedback, str | None):
+            raise ConfigError(f"feedback must be a text, got {self.feedback!r}")
+        if self.feedback is not None:
+            rules_of(self.feedback)
         known = known_sets()
         if not isinstance(self.thresholds, tuple) or not set(self.thresholds) <= set(known):
             raise ConfigError(
@@ -169,7 +178,11 @@ class Config:
             If it cannot be read, or as `from_mapping`.
         """
         try:
-            return cls.from_mapping(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            if "feedback_file" in values:
+                rules = Path(path).parent / str(values.pop("feedback_file"))
+                values["feedback"] = rules.read_text(encoding="utf-8")
+            return cls.from_mapping(values)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path}: not a configuration file in TOML ({error})") from error
 

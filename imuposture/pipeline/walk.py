@@ -223,6 +223,7 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         age_years=config.age_years,
         exercises=config.exercises,
         baseline=config.baseline,
+        feedback=config.feedback,
     )
 
 
