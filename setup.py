@@ -3,9 +3,12 @@
 import os
 import sys
 import sysconfig
+from collections import defaultdict
+from threading import Lock
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 # Named, not globbed: a file missing from the sdist must fail the build, not give a wheel without a core.
 # Value: C files linked into the module, then the headers and .pxd it includes.
@@ -29,7 +32,7 @@ MODULES = {
     "movements": ([], ["ext/movement_state.pxd"]),
     "profiles": ([], []),
     "smoothing": (
-        [*KERNELS, *(f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north"))],
+        [*(f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north")), *reversed(KERNELS)],
         [*STEP, "ext/smoothing.h"],
     ),
     "stays": ([], ["ext/spatial.h"]),
@@ -44,17 +47,37 @@ ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED") and not DEBUG
 # the rows must have the same bits on every machine. Never -ffast-math (NaN marks gaps), never -march=native.
 GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-tree-slp-vectorize", "-fno-math-errno", "-fno-trapping-math"]
 # The step of a filter is one long chain of instructions: those that nobody waits for should stand where others wait.
-LONG_CHAINS = set() if sys.platform == "win32" else {"fusion", "smoothing"}
+LONG_CHAINS = set() if sys.platform == "win32" or SANITIZED else {"fusion", "smoothing"}
 SCHEDULING = ["-fschedule-insns", "-fsched-pressure"]
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else GNU_FLAGS
 # A read beyond an array, or what C leaves undefined, ends the interpreter and says where (.ci/sanitize). Casts of NaN
 # and of huge numbers to integers are undefined too, but no part of "undefined".
 SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow"] if SANITIZED else []
 SLOWER = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"] if SANITIZED else []
+
+
+class SideBySide(build_ext):
+    """Compile modules side by side, and what two of them share once: half of the time are the kernels of the fusion."""
+
+    def build_extensions(self):
+        compile_one, locks, done = self.compiler._compile, defaultdict(Lock), set()
+
+        def once(obj, *how):
+            with locks[obj]:
+                if obj not in done:
+                    compile_one(obj, *how)
+                done.add(obj)
+
+        self.compiler._compile = once
+        self.parallel = os.cpu_count()
+        super().build_extensions()
+
+
 # Objects of one kind of build would be taken for up to date by another.
 KIND = "-sanitized" * SANITIZED + "-debug" * DEBUG
 
 setup(
+    cmdclass={"build_ext": SideBySide},
     ext_modules=cythonize(
         [
             Extension(
