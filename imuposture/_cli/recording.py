@@ -40,6 +40,7 @@ _TOLD = {
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The session folder: new, or empty.")
 @click.option("--seconds", type=click.FloatRange(0.1), help="From the first pair of samples; else until Ctrl-C.")
 @click.option("--calibrate/--no-calibrate", default=True, help="Guide the wearer through a calibration first.")
+@click.option("--range-test", is_flag=True, help="Then guide the wearer through a range-of-motion test.")
 @click.option("--calibration", metavar="SRC", type=click.Path(path_type=Path), help="Take it from a session instead.")
 @click.option("--rate", type=click.FloatRange(1.0, 2000.0), help="Samples a second; else each driver's default.")
 @click.option("--magnetometer", is_flag=True, help="Ask for the magnetic field too, and use it for the heading.")
@@ -85,6 +86,7 @@ def _record(
     out: Path | None,
     seconds: float | None,
     calibrate: bool,
+    range_test: bool,
     calibration: Path | None,
     rate: float | None,
     magnetometer: bool,
@@ -101,7 +103,8 @@ def _record(
     source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer))
     borrowed = None if calibration is None else _borrowed(calibration)
     printer = _Printer(alone=out is None)
-    beginnings = [printer.begin] + ([_guided(source)] if calibrate and borrowed is None else [])
+    guided = (calibrate and borrowed is None, range_test)
+    beginnings = [printer.begin] + ([_guided(source, *guided)] if any(guided) else [])
 
     def began(recorder: "Recorder") -> None:
         for begin in beginnings:
@@ -140,18 +143,18 @@ def _borrowed(path: Path) -> "Calibration":
     return found
 
 
-def _guided(source: "Source") -> "Callable[[Recorder], None]":
-    """Return what starts the guided calibration; a virtual wearer has a time for it of their own."""
+def _guided(source: "Source", calibrate: bool, range_test: bool) -> "Callable[[Recorder], None]":
+    """Return what starts guided calibration and test; a virtual wearer has a time for the former of their own."""
 
     def begin(recorder: "Recorder") -> None:
-        tasks.append(asyncio.get_running_loop().create_task(_guide(recorder, source)))
+        tasks.append(asyncio.get_running_loop().create_task(_guide(recorder, source, calibrate, range_test)))
 
     tasks: list[asyncio.Task[None]] = []  # the loop itself holds tasks weakly
     return begin
 
 
-async def _guide(recorder: "Recorder", source: "Source") -> None:
-    from imuposture.protocols import cues_of, guided_calibration
+async def _guide(recorder: "Recorder", source: "Source", calibrate: bool, range_test: bool) -> None:
+    from imuposture.protocols import cues_of, guided_calibration, guided_range_of_motion
     from imuposture.recording.prompting import LOOK_S, prompt
 
     while not recorder.streaming:
@@ -161,7 +164,14 @@ async def _guide(recorder: "Recorder", source: "Source") -> None:
     begin_s = None
     for world in worlds.values():
         cues, begin_s = cues_of(world.simulation.windows), world.motion_s
-    await prompt(recorder, cues, lambda text: click.echo(text, err=True), begin_s=begin_s)
+    if calibrate:
+        await prompt(recorder, cues, _say, begin_s=begin_s)
+    if range_test:
+        await prompt(recorder, guided_range_of_motion(), _say)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def tell(entry: "Entry", say: Callable[[str], None] | None = None) -> None:
