@@ -207,10 +207,15 @@ ODD = {  # figures of both sides together: right minus left
     "median_angle",
     "range_difference",
     "repetition_bias",
+    "repetition_dose_difference",
+    "size_median_difference",
+    "stance_drift_lower",
+    "stance_drift_upper",
     "symmetry_angle_of_range",
     "symmetry_angle_of_size",
     "symmetry_index_of_range",
     "symmetry_index_of_size",
+    "tested_range_difference",
 }
 RATIOS = {"right_of_left_of_range", "right_of_left_of_size"}
 

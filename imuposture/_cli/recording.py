@@ -41,6 +41,7 @@ _TOLD = {
 @click.option("--driver", metavar="NAME|FILE.toml", help="For sensors that do not say on the air what they are.")
 @click.option("--seconds", type=click.FloatRange(0.1), help="From the first pair of samples; else until Ctrl-C.")
 @click.option("--calibrate/--no-calibrate", default=True, help="Guide the wearer through a calibration first.")
+@click.option("--range-test", is_flag=True, help="Then guide the wearer through a range-of-motion test.")
 @click.option("--calibration", metavar="SRC", type=click.Path(path_type=Path), help="Take it from a session instead.")
 @click.option("--rate", type=click.FloatRange(1.0, 2000.0), help="Samples a second; else each driver's default.")
 @click.option("--magnetometer", is_flag=True, help="Ask for the magnetic field too, and use it for the heading.")
@@ -87,6 +88,7 @@ def _record(
     driver: str | None,
     seconds: float | None,
     calibrate: bool,
+    range_test: bool,
     calibration: Path | None,
     rate: float | None,
     magnetometer: bool,
@@ -103,7 +105,8 @@ def _record(
     source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer).by(driver))
     borrowed = None if calibration is None else _borrowed(calibration)
     printer = _Printer(alone=out is None)
-    beginnings = [printer.begin] + ([_guided(source)] if calibrate and borrowed is None else [])
+    guided = (calibrate and borrowed is None, range_test)
+    beginnings = [printer.begin] + ([_guided(source, *guided)] if any(guided) else [])
 
     def began(recorder: "Recorder") -> None:
         for begin in beginnings:
@@ -142,32 +145,41 @@ def _borrowed(path: Path) -> "Calibration":
     return found
 
 
-def _guided(source: "Source") -> "Callable[[Recorder], None]":
-    """Return what starts the guided calibration; a virtual wearer has a time for it of their own."""
+def _guided(source: "Source", calibrate: bool, range_test: bool) -> "Callable[[Recorder], None]":
+    """Return what starts guided calibration and test; a virtual wearer has a time for the former of their own."""
 
     def begin(recorder: "Recorder") -> None:
-        tasks.append(asyncio.get_running_loop().create_task(_guide(recorder, source)))
+        tasks.append(asyncio.get_running_loop().create_task(_guide(recorder, source, calibrate, range_test)))
 
     tasks: list[asyncio.Task[None]] = []  # the loop itself holds tasks weakly
     return begin
 
 
-async def _guide(recorder: "Recorder", source: "Source") -> None:
-    from imuposture.protocols import cues_of, guided_calibration
+async def _guide(recorder: "Recorder", source: "Source", calibrate: bool, range_test: bool) -> None:
+    from imuposture.protocols import guided_calibration, guided_range_of_motion
     from imuposture.recording.prompting import LOOK_S, prompt
 
     while not recorder.streaming:
         await asyncio.sleep(LOOK_S)
     worlds = list(getattr(source, "worlds", {}).values())
-    if not worlds:
+    if calibrate and not worlds:
         await prompt(recorder, guided_calibration(), _say)
-        return
+    elif calibrate:
+        await _calibrate_virtual(recorder, worlds)
+    if range_test:
+        await prompt(recorder, guided_range_of_motion(), _say)
+
+
+async def _calibrate_virtual(recorder: "Recorder", worlds: "list[Any]") -> None:
+    """Nobody is there to be told what to do: a virtual wearer moves by the script, and the commands are what counts."""
+    from imuposture.protocols import cues_of
+    from imuposture.recording.prompting import prompt
+
     known = [world for world in worlds if hasattr(world, "simulation")]
     cues = cues_of(known[0].simulation.windows) if len(worlds) == len(known) == 1 else ()
     if not cues:
         _say("The virtual wearer does nothing that is known to calibrate; spinal angles are left out.")
         return
-    # Nobody is there to be told what to do; the commands are what counts.
     _say("The virtual wearer moves by the script, and is calibrated on the way.")
     silent = [*(dataclasses.replace(cue, say="") for cue in cues[:-1]), cues[-1]]
     await prompt(recorder, silent, _say, begin_s=known[0].motion_s)

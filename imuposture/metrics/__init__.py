@@ -30,7 +30,7 @@ from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.feedback import Feedback
 from imuposture.metrics.ledger import Ledger
 from imuposture.metrics.movements import Movements
-from imuposture.metrics.quality import Quality
+from imuposture.metrics.quality import RepetitionQuality
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.range_test import RangeTest
 from imuposture.metrics.repetitions import Repetitions
@@ -46,7 +46,7 @@ GROUP = "imuposture.metrics"
 # The order of the figures in the tables. Named here too, so that they work from a source tree without metadata.
 BUILT_IN: dict[str, MetricFactory] = {
     "repetitions": Repetitions,
-    "quality": Quality,
+    "quality": RepetitionQuality,
     "range_of_motion": RangeOfMotion,
     "range_test": RangeTest,
     "rhythm": Rhythm,

@@ -64,9 +64,8 @@ class Halves:
 
 
 def missing_side(right: Half, left: Half) -> str:
-    """Say which side a comparison of both lacks."""
-    missing = [name for name, half in (("right", right), ("left", left)) if not len(half)]
-    return f"no repetition to the {' nor to the '.join(missing)}"
+    """Say what a comparison of both sides lacks, in words that hold for the mirrored person too."""
+    return "repetitions to one side only" if len(right) or len(left) else "no repetition"
 
 
 def analysed(posture: PostureBlock) -> bool:

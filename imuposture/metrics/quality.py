@@ -11,7 +11,7 @@ from imuposture.metrics._context import NO_ANGLES, NO_REPETITION, PLANES, SIDED_
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import median, median_interval
 
-__all__ = ["Quality", "bootstrap_difference"]
+__all__ = ["RepetitionQuality", "bootstrap_difference"]
 
 FEWEST = 6  # repetitions below which a median has no interval
 FEWEST_A_SIDE = 3  # below which magnitudes of both sides are not compared
@@ -31,7 +31,7 @@ MEDIANS = (
 )
 
 
-class Quality:
+class RepetitionQuality:
     """Medians over the repetitions of a plane and side, and magnitudes of both sides against each other."""
 
     def __init__(self, context: MetricContext) -> None:
