@@ -205,14 +205,15 @@ def ip_event(kind, start, end):
     return Event(kind, start, end)
 
 
-def test_a_task_does_not_see_the_one_before(tmp_path):
-    """The inclination jumps by 60 degrees at its start; its speed is that of standing still."""
-    written(tmp_path / "s" / "anna", back([10, 70]))
+def test_a_task_does_not_see_what_was_done_in_between(tmp_path):
+    """Between its entries the inclination jumps by 60 degrees; its speed is that of standing still."""
+    written(tmp_path / "s" / "anna", back([10, 70, 10, 70]))
     path = tmp_path / "d.csv"
-    path.write_text("wearer,start,end,task\nanna,0,90,sit\nanna,90,180,bend\n", encoding="utf-8")
-    table = ip.by_task(tmp_path / "s", path).occasions.to_pylist()
-    speeds = [r["value"] for r in table if r["metric"] == "inclination_speed_p99"]
-    assert max(speeds) < 5.0
+    lines = [f"anna,{start},{start + 20},sit" for start in (30, 120, 210, 300)]
+    path.write_text("\n".join(["wearer,start,end,task", *lines]), encoding="utf-8")
+    table = {r["metric"]: r["value"] for r in ip.by_task(tmp_path / "s", path).occasions.to_pylist()}
+    assert table["minutes_usable"] == pytest.approx(80 / 60)
+    assert table["inclination_speed_p99"] < 5.0
 
 
 @pytest.mark.parametrize(
