@@ -128,6 +128,16 @@ def test_rotation_counts_only_where_the_heading_is_known():
     assert values["minutes_sideways_within_10deg"] == pytest.approx(1000 / RATE / 60)
 
 
+def test_a_row_of_which_a_rule_is_not_known_has_no_overall_class():
+    quality = np.zeros(1000)
+    quality[:400] = 16
+    block = rows(np.full(1000, 30.0), rotation=20.0, quality=quality)
+    values = figures(block, "classes", thresholds=("rula_trunk",))
+    assert values["minutes_overall_4"] == pytest.approx(600 / RATE / 60)
+    assert values["minutes_forward_3"] == pytest.approx(1000 / RATE / 60)
+    assert values["share_overall_4"] == 100.0
+
+
 def test_every_set_of_the_package_is_whole_and_has_its_id_as_its_name():
     assert known_sets() == sorted([JOMT, "en1005-4", "iso11226", "rula_trunk", "reba_trunk", "hoogendoorn2000"])
     for file in FOLDER.glob("*.toml"):

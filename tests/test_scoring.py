@@ -78,6 +78,21 @@ def test_rows_come_back_as_they_were_written(folder):
         np.testing.assert_array_equal(rows, getattr(block, name))
 
 
+def test_rows_before_a_guided_calibration_do_not_count_here_either(tmp_path):
+    block = back([10, 70])
+    quality = block.quality.copy()
+    quality[:3000] |= 8
+    rows = replace(block, quality=quality)
+    for usable, minutes in ((True, 3.0 - 1.0), (False, 3.0 - 1 / 60)):
+        manifest = {"alignment": {"rate_hz": RATE}, "calibration": {"usable": usable}}
+        with SessionFolder(tmp_path / str(usable), manifest) as sink:
+            sink.write(rows)
+            sink.close()
+        found = ip.score(tmp_path / str(usable), "rula_trunk")
+        counted = sum(f.value for f in found.figures if f.metric.startswith("minutes_forward"))
+        assert counted == pytest.approx(minutes)
+
+
 def test_two_sets_are_crossed_row_by_row(folder):
     scored = ip.score(folder / "anna_mon", "rula_trunk", against="reba_trunk")
     first = {f.metric: f.value for f in scored.figures}
@@ -176,7 +191,7 @@ def test_exposure_by_task_wearer_and_group(folder, diary):
 
 
 def test_time_not_worn_is_no_time(tmp_path):
-    worn = ip_event("non_wear", 30.0, 60.0)
+    worn = ip_event("not_worn", 30.0, 60.0)
     written(tmp_path / "s" / "anna", back([10, 10]), events=(worn,))
     path = tmp_path / "d.csv"
     path.write_text("wearer,start,end,task\nanna,0,180,sit\n", encoding="utf-8")
@@ -190,14 +205,15 @@ def ip_event(kind, start, end):
     return Event(kind, start, end)
 
 
-def test_a_task_does_not_see_the_one_before(tmp_path):
-    """The inclination jumps by 60 degrees at its start; its speed is that of standing still."""
-    written(tmp_path / "s" / "anna", back([10, 70]))
+def test_a_task_does_not_see_what_was_done_in_between(tmp_path):
+    """Between its entries the inclination jumps by 60 degrees; its speed is that of standing still."""
+    written(tmp_path / "s" / "anna", back([10, 70, 10, 70]))
     path = tmp_path / "d.csv"
-    path.write_text("wearer,start,end,task\nanna,0,90,sit\nanna,90,180,bend\n", encoding="utf-8")
-    table = ip.by_task(tmp_path / "s", path).occasions.to_pylist()
-    speeds = [r["value"] for r in table if r["metric"] == "inclination_speed_p99"]
-    assert max(speeds) < 5.0
+    lines = [f"anna,{start},{start + 20},sit" for start in (30, 120, 210, 300)]
+    path.write_text("\n".join(["wearer,start,end,task", *lines]), encoding="utf-8")
+    table = {r["metric"]: r["value"] for r in ip.by_task(tmp_path / "s", path).occasions.to_pylist()}
+    assert table["minutes_usable"] == pytest.approx(80 / 60)
+    assert table["inclination_speed_p99"] < 5.0
 
 
 @pytest.mark.parametrize(

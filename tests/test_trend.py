@@ -13,7 +13,7 @@ from imuposture.__main__ import cli
 from imuposture._blocks import Figure, MetricBlock
 from imuposture._errors import ConfigError, SessionError, SignalError
 from imuposture.output import SessionFolder
-from imuposture.trend import agreement, diligence, ewma, ledger, mann_kendall, real_change, theil_sen
+from imuposture.trend import agreement, diligence, ewma, ledger, mann_kendall, real_change, repeatability, theil_sen
 
 # Shrout and Fleiss 1979, table 2: six targets, four judges.
 JUDGED = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
@@ -216,6 +216,36 @@ def test_what_cannot_be_followed_says_why(folder, tmp_path):
     twice = written(tmp_path / "twice", 0, {})
     with pytest.raises(SessionError, match="began at the same instant"):
         ip.trends([folder, twice])
+
+
+@pytest.fixture(scope="module")
+def wearers(tmp_path_factory):
+    """The judged targets of the oracle as wearers, the judges as sessions."""
+    path = tmp_path_factory.mktemp("wearers")
+    for who, judged in enumerate(JUDGED):
+        for time, value in enumerate(judged):
+            values = {"inclination_p50": float(value)} | ({"inclination_p90": 1.0} if who else {})
+            written(path / f"w{who}" / f"s{time}", time, values)
+    return path
+
+
+def test_figures_that_repeat_themselves(wearers):
+    found = {one.metric: one for one in repeatability({f.name: f for f in sorted(wearers.iterdir())})}
+    one = found["inclination_p50"]
+    assert (one.icc2, one.icc3) == pytest.approx((0.290, 0.715), abs=5e-4)
+    assert (one.wearers, one.times) == (6, 4)
+    assert one.mdc == pytest.approx(2.77181 * one.sem, rel=1e-5)
+    alike = found["inclination_p90"]
+    assert (alike.icc2, alike.wearers) == (None, 5)
+    assert "same mean" in alike.reason
+    with pytest.raises(ConfigError, match="3 wearers or more with 2 sessions each, got 2"):
+        repeatability({f.name: f for f in sorted(wearers.iterdir())[:2]})
+
+
+def test_the_command_by_wearer(wearers):
+    told = run("trend", "--by-wearer", *sorted(wearers.iterdir()))
+    assert "inclination p50: ICC(2,1) 0.29, ICC(3,1) 0.71" in told.output
+    assert "cannot tell: all people have the same mean" in told.output
 
 
 def run(*arguments):

@@ -181,6 +181,7 @@ def _tell_tasks(found: "ByTask") -> None:
 @click.option("--baseline", default=5, show_default=True, help="Sessions at the beginning to compare with.")
 @click.option("--planned", default=7.0, show_default=True, help="Days a week that were planned.")
 @click.option("--least-hours", default=6.0, show_default=True, help="Usable hours that make a day count.")
+@click.option("--by-wearer", is_flag=True, help="Each SESSION is the folder of a wearer: how well figures repeat.")
 @click.option("--in-order", is_flag=True, help="Take the sessions as given, one a day.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def trend(
@@ -190,6 +191,7 @@ def trend(
     baseline: int,
     planned: float,
     least_hours: float,
+    by_wearer: bool,
     in_order: bool,
     as_json: bool,
 ) -> int:
@@ -200,6 +202,8 @@ def trend(
     from imuposture.trend import trends
 
     try:
+        if by_wearer:
+            return _tell_repeated(sessions, metrics, as_json=as_json)
         found = trends(
             list(sessions),
             metrics=metrics or None,
@@ -218,6 +222,23 @@ def trend(
         return 0
     for line in (*map(_trend_line, found.figures), *_kept_lines(found)):
         click.echo(safe(line, 500))
+    return 0
+
+
+def _tell_repeated(folders: Sequence[Path], metrics: Sequence[str], *, as_json: bool) -> int:
+    """Tell how well figures repeat over the sessions of several wearers."""
+    from imuposture.trend import repeatability
+
+    found = repeatability({str(folder): folder for folder in folders}, metrics=metrics or None)
+    if as_json:
+        click.echo(json.dumps([one._asdict() for one in found], indent=2, allow_nan=False))
+        return 0
+    for one in found:
+        name = " ".join(part.replace("_", " ") for part in (one.metric, one.plane, one.side) if part)
+        told = f"cannot tell: {one.reason}"
+        if one.icc2 is not None:
+            told = f"ICC(2,1) {one.icc2:.2f}, ICC(3,1) {one.icc3:.2f}, SEM {one.sem:.3g}, MDC {one.mdc:.3g} {one.unit}"
+        click.echo(safe(f"{name}: {told} ({one.wearers} wearers, {one.times} sessions each)", 500))
     return 0
 
 

@@ -12,7 +12,7 @@ from imuposture.output.journal_reader import Damage, read_entries
 from imuposture.output.result import Result, Sessions, open_sessions
 from imuposture.output.session import Memory, SessionFolder, find_kept
 from imuposture.output.spool import Spool
-from imuposture.output.stored import figures_table, posture_rows, put_scores, put_table, rate_of
+from imuposture.output.stored import counted_rows, figures_table, posture_rows, put_scores, put_table, rate_of
 
 __all__ = [
     "Damage",
@@ -24,6 +24,7 @@ __all__ = [
     "Sessions",
     "Spool",
     "close_session",
+    "counted_rows",
     "figures_table",
     "find_kept",
     "open_sessions",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imuposture._blocks import Figure, PostureBlock
+from imuposture._blocks import Figure, PostureBlock, Quality
 from imuposture._errors import SessionError
 from imuposture.output.parquet import DAMAGE, damaged, read, sync
 from imuposture.output.result import Result
 from imuposture.output.schema import arrow_schema
 from imuposture.output.tables import FigureRows
 
-__all__ = ["SCORES", "figures_table", "posture_rows", "put_scores", "put_table", "rate_of"]
+__all__ = ["SCORES", "counted_rows", "figures_table", "posture_rows", "put_scores", "put_table", "rate_of"]
 
 SCORES = "scores.parquet"
 _QUATERNIONS = tuple(f.name for f in fields(PostureBlock) if f.name.endswith("_q"))
@@ -61,6 +61,27 @@ def posture_rows(result: Result) -> Iterator[PostureBlock]:
                 yield from (_block(batch) for batch in table.combine_chunks().to_batches())
     except DAMAGE as error:
         raise damaged(path, error) from error
+
+
+def counted_rows(result: Result) -> Iterator[PostureBlock]:
+    """Yield the rows that the summary of a session counts: of a live one, those since its guided calibration.
+
+    Raises
+    ------
+    SessionError
+        If the table is missing or damaged.
+    """
+    calibration = result.manifest.get("calibration")
+    waiting = isinstance(calibration, dict) and calibration.get("usable") is True
+    for posture in posture_rows(result):
+        if waiting:
+            ready = np.flatnonzero(posture.quality & Quality.UNCALIBRATED.value == 0)
+            if not len(ready):
+                continue
+            waiting = False
+            yield replace(posture, **{f.name: getattr(posture, f.name)[ready[0] :] for f in fields(posture)})
+        else:
+            yield posture
 
 
 def _block(batch: pa.RecordBatch) -> PostureBlock:

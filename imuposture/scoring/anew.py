@@ -13,7 +13,7 @@ from imuposture._errors import SessionError
 from imuposture.metrics import MetricContext, MetricSet
 from imuposture.metrics._thresholds import ThresholdSet, threshold_set
 from imuposture.metrics.classes import Judge, quantities
-from imuposture.output import Result, figures_table, open_sessions, posture_rows, put_scores, rate_of
+from imuposture.output import Result, counted_rows, figures_table, open_sessions, put_scores, rate_of
 
 __all__ = ["Score", "score"]
 
@@ -89,7 +89,7 @@ def score(
     rate = rate_of(result)
     sets = [MetricSet(MetricContext(rate, thresholds=(os.fspath(name),)), ["classes"]) for name in names]
     crossing = _Crossing(first, second) if second is not None else None
-    for posture in posture_rows(result):
+    for posture in counted_rows(result):
         for metrics in sets:
             metrics.push(posture)
         if crossing is not None:

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from imuposture._blocks import Figure, FloatArray, PostureBlock, Quality
 from imuposture._errors import ConfigError
 from imuposture.metrics import THRESHOLDS, MetricContext, MetricSet
-from imuposture.output import Result, Sessions, open_sessions, posture_rows, put_table, rate_of
+from imuposture.output import Result, Sessions, counted_rows, open_sessions, put_table, rate_of
 from imuposture.scoring.diary import Diary, Entry, read_diary
 from imuposture.scoring.variance import Components, one_way
 
 __all__ = ["ByTask", "by_task"]
 
 METRICS = ("exposure", "classes")
-NOT_WORN = ("non_wear",)  # kinds of event in which nothing counts
+NOT_WORN = ("not_worn",)  # kinds of event in which nothing counts
 LEAD_S = 0.5  # s before an entry that are known to be another task; what looks back must not look there
 LONGEST_WINDOW_S = 86_400.0
 SUMMED = ("min", "deg min")  # units of what grows with the time spent: no mean over occasions of different length
@@ -124,7 +124,7 @@ def _occasions(name: str, result: Result, diary: Diary, thresholds: tuple[str, .
     entries = diary.of(name.rsplit("/", 1)[-1])
     if not entries:
         return
-    rate, rows = rate_of(result), posture_rows(result)
+    rate, rows = rate_of(result), counted_rows(result)
     context = MetricContext(rate, window_s=LONGEST_WINDOW_S, thresholds=thresholds)
     tasks = {entry.task: MetricSet(context, METRICS) for entry in entries}
     spans: dict[str, list[_Span]] = {}

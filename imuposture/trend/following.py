@@ -16,7 +16,7 @@ from imuposture.trend.diligence import LEAST_HOURS, Diligence, diligence
 from imuposture.trend.ledger import Account, ledger
 from imuposture.trend.series import FEWEST, FEWEST_BASELINE, ewma, mann_kendall, real_change, theil_sen
 
-__all__ = ["FOLLOWED", "Trend", "Trends", "trends"]
+__all__ = ["FOLLOWED", "Key", "Trend", "Trends", "trends"]
 
 # Figures that are followed unless others are named: ranges and sides, posture, change of posture.
 FOLLOWED = (
