@@ -125,6 +125,8 @@ class MetricSet:
         if segments is not None and len(segments) != len(posture):
             raise SignalError(f"segments holds {len(segments)} rows and posture {len(posture)}; give the same rows")
         self._require_order(posture.time_s)
+        if not self._metrics:
+            return MetricBlock()
         movements = self._profiles.push(posture, self._movements.push(posture))
         steps = () if segments is None else tuple(self._gait.push(posture, segments))
         activity = self._activity.push(posture, steps)
@@ -151,6 +153,8 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
+        if not self._metrics:
+            return MetricBlock()
         movements, steps = self._profiles.finish(self._movements.finish()), tuple(self._gait.finish())
         seen = Observed(no_posture(), None, movements, steps, self._activity.finish(steps))
         found = _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
