@@ -6,6 +6,7 @@ A row costs a sum; only where the sensor moves are seconds kept and looked at, a
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from statistics import median
 
 import numpy as np
@@ -27,6 +28,9 @@ LONGEST_STEP_S = 1.5  # from one contact to the next; beyond, a walk ends
 STRIDE_S = (0.7, 2.5)  # s
 WALKING = 0.3  # share by which a stride may differ from the one before, for walking to begin, and
 STEADY = 0.2  # for its shape to count. Small: only treadmills are steady; large: turns count as strides
+ALIKE = 0.2  # mean correlation of strides with those before, from which on it is walking; noise has 0, walkers 0.4 to 1
+UNLIKE = 0.0  # below which it is walking no longer. Small: rummaging goes on as a walk; large: turns end it
+RHYTHM = 0.08  # share of the power that smoothing must leave: noise and vibration leave 0.035, walkers 0.17 and more
 ALTERNATING = 0.5  # mean strength with which sway or turns alternate with the feet (see `_strides`)
 GAIT_DELAY_S = PIECE_S + 2.0 * MARGIN_S + PENDING * LONGEST_STEP_S  # by then every step is known
 RANGES = ("flexion", "lateral_bend", "axial_rotation", "pelvis_forward", "pelvis_side")
@@ -82,6 +86,7 @@ class _Contact:
     pushed: float  # how much speaks for this foot
     turned: float
     place: int  # in a row of steps without a pause
+    alike: float = nan  # of the stride that ends here to the one before
     stride: Stride | None = None
     stretch: Stretch | None = None
 
@@ -202,11 +207,15 @@ class Gait:
         level, ahead = self._levelled(acc, gyr, quat)
         if not np.isfinite(level).all():
             return []
-        found = self._contacts(level, time, first, (begin * self._per, end * self._per))
+        contacts = _strides.contacts(level, self._rate)
+        if _strides.share(contacts.smooth[:, :3], level[:, :3]) < RHYTHM:
+            return []
+        found = self._contacts(contacts, time, first, (begin * self._per, end * self._per))
         if len(found) >= STEPS:
             self._learned = ahead
         for k, contact in enumerate(found):
             self._add_stride(contact, [*self._last, *found[:k]], level, angles, first)
+            self._compare(contact, [*self._last, *found[:k]], contacts.smooth, first)
         self._add_stretch([*self._last, *found], level, first)
         self._last = [*self._last, *found][-3:]
         return [step for contact in found for step in self._walks.push(contact)]
@@ -226,9 +235,10 @@ class Gait:
         ahead = self._learned + along * middle[:, 1] + across * middle[:, 2]
         return _strides.levelled(acc, gyr, quat, ahead), ahead
 
-    def _contacts(self, level: FloatArray, time: FloatArray, first: int, span: tuple[int, int]) -> list[_Contact]:
+    def _contacts(
+        self, contacts: _strides.Contacts, time: FloatArray, first: int, span: tuple[int, int]
+    ) -> list[_Contact]:
         """Return the contacts in rows ``span``, with their feet."""
-        contacts = _strides.contacts(level, self._rate)
         row = contacts.row + first
         last = self._last[-1] if self._last else None
         inside = (row >= span[0]) & (row < span[1]) & (contacts.row >= 0.0)
@@ -270,6 +280,12 @@ class Gait:
             tuple((inside.max(axis=0) - inside.min(axis=0)).tolist()),
         )
 
+    def _compare(self, contact: _Contact, before: list[_Contact], smooth: FloatArray, first: int) -> None:
+        """Tell a contact whether the upward and forward movement since the foot was down last has come once more."""
+        if contact.stride is not None:
+            begin, end = (int(one.row) - first for one in (before[-2], contact))
+            contact.alike = _strides.repeated(smooth[:, :2], begin, end)
+
     def _add_stretch(self, contacts: list[_Contact], level: FloatArray, first: int) -> None:
         """Give the last contact the regularity of the steady steps that lead to it."""
         n = len(contacts)
@@ -290,6 +306,7 @@ class _Walks:
 
     def __init__(self) -> None:
         self._pending: deque[_Contact] = deque(maxlen=PENDING)
+        self._latest: deque[_Contact] = deque(maxlen=STEPS)
         self._walk = 0
         self._walking = False
 
@@ -297,8 +314,13 @@ class _Walks:
         """Take the next contact; yield the steps that are now known to be walking."""
         if contact.place == 0:
             self.finish()
+        self._latest.append(contact)
         self._pending.append(contact)
-        if not self._walking and self._steady():
+        alike = [one.alike for one in self._latest if not isnan(one.alike)]
+        likeness = sum(alike) / len(alike) if alike else 0.0
+        if self._walking and likeness < UNLIKE:
+            self.finish()
+        elif not self._walking and len(alike) > 1 and likeness >= ALIKE and self._steady():
             self._walking = True
             self._walk += 1
         if self._walking:
@@ -308,15 +330,16 @@ class _Walks:
     def finish(self) -> list[Step]:
         """End the walk; what was not yet walking is none."""
         self._pending.clear()
+        self._latest.clear()
         self._walking = False
         return []
 
     def _steady(self) -> bool:
-        latest = list(self._pending)[-STEPS:]
-        strides = [contact.stride for contact in latest[2:]]
-        pushed, turned = sum(one.pushed for one in latest), sum(one.turned for one in latest)
+        """Say whether the latest steps are four strides that follow one another, and alternate in the movement."""
+        strides = [contact.stride for contact in self._latest][2:]
+        pushed, turned = sum(one.pushed for one in self._latest), sum(one.turned for one in self._latest)
         return (
-            len(latest) == STEPS
+            len(self._latest) == STEPS
             and all(stride is not None and stride.change <= WALKING for stride in strides)
             and max(abs(pushed), abs(turned)) >= ALTERNATING * STEPS
         )

@@ -4,7 +4,7 @@ All on one sensor of the lower back, in the frame that stands upright and looks 
 """
 
 from dataclasses import dataclass
-from math import ceil, cos, pi, sin
+from math import ceil, cos, pi, sin, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ __all__ = [
     "levelled",
     "mirrored",
     "regularity",
+    "repeated",
+    "share",
     "sides",
     "spectrum",
 ]
@@ -29,7 +31,7 @@ __all__ = [
 SMOOTHING_S = (
     0.08  # s, sd of the Gaussian that leaves the step. Small: a step has many peaks; large: quick steps vanish
 )
-TREND_S = 0.4  # s, sd of the Gaussian that leaves turns and leaning, which say nothing about the side
+TREND_S = 0.7  # s to both sides, over which a mean leaves turns and leaning, which say nothing about the side
 BRAKING_S = 0.09  # s: how much the loss of forward push counts beside the upward one
 SWING = 0.5  # m/s2 by which that rises and falls in a step. Small: shuffling counts; large: slow steps are missed
 SWING_SHARE = 0.25  # of the median fall: lesser ones within a step
@@ -45,11 +47,15 @@ HARMONICS = 20
 
 @dataclass(frozen=True, slots=True)
 class Contacts:
-    """Feet that come down: row (with a fraction), and how much speaks for the right one: its push, and the pelvis."""
+    """Feet that come down: row (with a fraction), and how much speaks for the right one: its push, and the pelvis.
+
+    ``smooth`` (n, 4) holds the smoothed rows that they were found in.
+    """
 
     row: FloatArray
     pushed: FloatArray
     turned: FloatArray
+    smooth: FloatArray
 
 
 def levelled(acc: FloatArray, gyr: FloatArray, quat: FloatArray, forward: FloatArray) -> FloatArray:
@@ -71,6 +77,15 @@ def smoothed(rows: FloatArray, sd_rows: float) -> FloatArray:
     return means
 
 
+def running_mean(rows: FloatArray, reach: int) -> FloatArray:
+    """Return the mean of ``reach`` rows on both sides of each row; at the ends, of those that are there."""
+    sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
+    at = np.arange(len(rows))
+    first, end = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(rows))
+    means: FloatArray = (sums[end] - sums[first]) / (end - first)[:, None]
+    return means
+
+
 def forward_of(level: FloatArray, rate_hz: float) -> tuple[float, float]:
     """Return how the way ahead lies in a frame that only stands upright: along its second and its third axis.
 
@@ -88,14 +103,14 @@ def contacts(level: FloatArray, rate_hz: float) -> Contacts:
     The peak of the smoothed upward acceleration lies a little after the contact, and so does the steepest fall of the
     forward one; their sum has one peak a step where either alone has several.
     """
-    smooth = smoothed(level, SMOOTHING_S * rate_hz)
+    smooth = smoothed(level[:, :4], SMOOTHING_S * rate_hz)
     signal: FloatArray = np.ascontiguousarray(smooth[:, 0] - BRAKING_S * rate_hz * np.gradient(smooth[:, 1]))
     top = _tops(signal, rate_hz)
     before, at, after = signal[top - 1], signal[top], signal[top + 1]
     bend = before - 2.0 * at + after
     beside = np.where(bend < 0.0, 0.5 * (before - after) / np.where(bend < 0.0, bend, -1.0), 0.0)
     row: FloatArray = (top + beside - DELAY_S * rate_hz).astype(np.float64)
-    return Contacts(row, *_for_right(level, smooth, top, rate_hz))
+    return Contacts(row, *_for_right(level, smooth, top, rate_hz), smooth)
 
 
 def _tops(signal: FloatArray, rate_hz: float) -> NDArray[np.int64]:
@@ -125,7 +140,7 @@ def _for_right(
     level: FloatArray, smooth: FloatArray, rows: NDArray[np.int64], rate_hz: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return how much speaks for the right foot: it pushes to the left, and the pelvis turns to bring it forward."""
-    trend = smoothed(level[:, [2, 3]], TREND_S * rate_hz)
+    trend = running_mean(level[:, 2:4], round(TREND_S * rate_hz))
     sway, turn = smooth[:, 2] - trend[:, 0], smooth[:, 3] - trend[:, 1]
     half = round(0.25 * rate_hz)
     before, after = np.maximum(rows - half, 0), np.minimum(rows + half, len(level) - 1)
@@ -233,6 +248,23 @@ def regularity(x: FloatArray, stride: float) -> tuple[float, float]:
     if power == 0.0:
         return 0.0, 0.0
     return _peak(x, stride / 2.0, stride / 6.0) / power, _peak(x, stride, stride / 6.0) / power
+
+
+def repeated(rows: FloatArray, begin: int, end: int) -> float:
+    """Return how much rows ``begin`` to ``end`` look like as many before them (correlation); NaN where none are."""
+    n = end - begin
+    if n < 2 or begin < n:
+        return np.nan
+    now, before = rows[begin:end], rows[begin - n : begin]
+    now, before = now - now.mean(axis=0), before - before.mean(axis=0)
+    power = float((now * now).sum()) * float((before * before).sum())
+    return float((now * before).sum()) / sqrt(power) if power > 0.0 else np.nan
+
+
+def share(part: FloatArray, whole: FloatArray) -> float:
+    """Return the variance of (n, k) rows as a share of that of others."""
+    power = float(whole.var(axis=0).sum())
+    return float(part.var(axis=0).sum()) / power if power > 0.0 else 0.0
 
 
 def _peak(x: FloatArray, lag: float, reach: float) -> float:

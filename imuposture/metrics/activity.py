@@ -28,7 +28,7 @@ class Activity:
         self._spent: dict[State, float] = dict.fromkeys(STATES, 0.0)
         self._bouts: dict[State, list[float]] = {state: [] for state in STATES}
         self._bout: tuple[State, float, float] | None = None
-        self._leans: deque[tuple[float, bool]] = deque(maxlen=3 * SHIFT_S)
+        self._leans: deque[float] = deque(maxlen=3 * SHIFT_S)
         self._shifts = self._fidgets = 0
         self._quiet_until = 0
         self._upright = 0
@@ -73,10 +73,13 @@ class Activity:
         self._quiet_until -= 1
         counts = epoch.state in UPRIGHT and not isnan(epoch.lean_deg)
         self._upright += counts
-        self._leans.append((epoch.lean_deg, counts))
-        if self._quiet_until > 0 or len(self._leans) < 3 * SHIFT_S or not all(known for _, known in self._leans):
+        if counts:
+            self._leans.append(epoch.lean_deg)
+        else:
+            self._leans.clear()
+        if self._quiet_until > 0 or len(self._leans) < 3 * SHIFT_S:
             return
-        leans = [lean for lean, _ in self._leans]
+        leans = list(self._leans)
         if max(leans) - min(leans) < SHIFT_DEG:
             return
         before, middle, after = (leans[k : k + SHIFT_S] for k in (0, SHIFT_S, 2 * SHIFT_S))
