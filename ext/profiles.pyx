@@ -179,7 +179,7 @@ cdef double _sparc(
         work[0, k] = 0.0
     for k in range(bins):
         work[1, k] = 0.0
-    _transform(bins, cosine, &work[0, 0], &work[1, 0])
+    _transform(bins, n, cosine, &work[0, 0], &work[1, 0])
     high = <Py_ssize_t>(settings.cut_hz * bins / settings.rate_hz) + 1
     high = high if high < bins // 2 + 1 else bins // 2 + 1
     for k in range(high):
@@ -199,13 +199,13 @@ cdef double _sparc(
     return -arc
 
 
-cdef void _transform(Py_ssize_t n, const double[::1] cosine, double* re, double* im) noexcept nogil:
-    """Replace n (a power of 2) complex values by their discrete Fourier transform (Cooley and Tukey 1965)."""
+cdef void _transform(Py_ssize_t n, Py_ssize_t filled, const double[::1] cosine, double* re, double* im) noexcept nogil:
+    """Replace n (a power of 2) complex values, zero from ``filled`` on, by their transform (Cooley and Tukey 1965)."""
     cdef Py_ssize_t half, i, j, k, a, b, wave = 4 * (cosine.shape[0] - 1), at, quarter = cosine.shape[0] - 1
     cdef double c, s, x, y
     half = n // 2  # decimation in frequency: the input in order, the output by reversed bits
     while half > 0:
-        for j in range(half):
+        for j in range(half if half < filled else filled):  # beyond, both of a pair are zero
             at = j * (wave // (2 * half))  # 0 to half a wave
             c = cosine[at] if at <= quarter else -cosine[2 * quarter - at]
             s = cosine[quarter - at] if at <= quarter else cosine[at - quarter]

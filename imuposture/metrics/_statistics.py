@@ -76,7 +76,7 @@ class Uncertain:
 
     def detectable(self, level: float) -> float | None:
         """Return the least value that is told from 0 with an error of 1 - ``level``; None where that is unknown."""
-        return None if self.error == inf else self.error * t_quantile(self.df, level)
+        return None if self.error == inf else self.error * t_quantile(_whole(self.df), level)
 
     def differs(self) -> float:
         """Return the two-sided probability of such a value if the truth were 0."""
@@ -122,6 +122,11 @@ class Sample:
         own = self.variance_of_mean
         total = own + shared_sd * shared_sd
         return Uncertain(self.mean, sqrt(total), _welch(total, [(own, len(self.values) - 1)]))
+
+
+def _whole(df: float) -> float:
+    """Return the degrees of freedom that t_tail would take, so that quantiles are looked for once each."""
+    return float(max(1, int(min(df, MOST_DF))))
 
 
 def difference(right: Sample, left: Sample, shared_sd: float, sign: float = -1.0) -> Uncertain:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from imuposture._blocks import Figure, FloatArray, MetricBlock, PostureBlock, Quality
+from imuposture._blocks import Figure, MetricBlock, PostureBlock, Quality
 from imuposture.metrics._context import NO_ROWS, MetricContext, Observed
 from imuposture.metrics._norms import published_sem
 from imuposture.metrics._statistics import Sample, difference, median
@@ -56,9 +56,9 @@ class Wear:
         del context
         self._seconds = Windows(1.0)
         self._latest = -1
-        self._stance: list[FloatArray] = []
-        self._first: list[FloatArray] = []
-        self._last: list[FloatArray] = []
+        self._stance: list[list[float]] = []
+        self._first: list[list[float]] = []
+        self._last: list[list[float]] = []
         self._count = 0
 
     def push(self, seen: Observed) -> MetricBlock:
@@ -85,15 +85,16 @@ class Wear:
         rows[(posture.quality[first] & Quality.GAP) != 0] = np.nan
         limits = np.array([SIDEWAYS_DEG, SIDEWAYS_DEG, UPRIGHT_DEG, UPRIGHT_DEG])
         upright = (np.abs(rows) <= limits).all(axis=1)
-        for row, stands in zip(rows, upright.tolist(), strict=True):
-            if not stands or (self._stance and (np.abs(row - self._stance[0]) > STILL_DEG).any()):
+        looked = upright | np.concatenate([[bool(self._stance)], upright[:-1]])
+        for row, stands in zip(rows[looked].tolist(), upright[looked].tolist(), strict=True):
+            if not stands or (self._stance and _moved(row, self._stance[0])):
                 self._end()
             if stands:
                 self._stance.append(row)
 
     def _end(self) -> None:
         if len(self._stance) >= STANCE_S:
-            middle = np.array([median([float(row[k]) for row in self._stance]) for k in (0, 1)])
+            middle = [median([row[k] for row in self._stance]) for k in (0, 1)]
             self._count += 1
             (self._first if len(self._first) < STANCES else self._last).append(middle)
             del self._last[:-STANCES]
@@ -107,10 +108,14 @@ class Wear:
         late, early = Sample(), Sample()
         for sample, stances in ((late, self._last), (early, self._first)):
             for stance in stances:
-                sample.add(float(stance[k]))
+                sample.add(stance[k])
         found = difference(late, early, 0.0)
         low, high = found.interval()
         figure = Figure(name, found.value, "deg", definition, low=low, high=high, n=self._count)
         if low is None or high is None or not max(low, -high) > SHIFT_DEG:
             return figure
         return figure._replace(reason="the sensor has moved, or the person stands differently: calibrate again")
+
+
+def _moved(row: list[float], first: list[float]) -> bool:
+    return any(abs(x - before) > STILL_DEG for x, before in zip(row, first, strict=True))

@@ -9,6 +9,7 @@ from math import floor, sqrt
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, Plane, PostureBlock, Quality, Side
 from imuposture.metrics._context import NO_ANGLES, PLANES, MetricContext, Observed
@@ -160,7 +161,7 @@ class _Holds:
         self._wanted = wanted
         self._seconds = Windows(1.0)
         self._latest = -1
-        self._open: tuple[Template, Side | None, list[FloatArray]] | None = None
+        self._open: tuple[Template, Side | None, list[list[float]]] | None = None
 
     def push(self, posture: PostureBlock) -> list[Event]:
         """Take rows; give the holds that ended."""
@@ -172,13 +173,26 @@ class _Holds:
         angles = [getattr(posture, f"{plane}_deg")[first] for plane in PLANES]
         rows = np.stack([posture.time_s[first], posture.trunk_inclination_deg[first], *angles], axis=1)
         rows[(posture.quality[first] & Quality.GAP) != 0, 1:] = np.nan
-        return [event for row in rows for event in self._take(row)]
+        looked = self._worth_a_look(rows)
+        return [event for row in rows[looked].tolist() for event in self._take(row)]
+
+    def _worth_a_look(self, rows: FloatArray) -> NDArray[np.bool_]:
+        """Return the rows in the posture of some hold, and those that may end one."""
+        inside = np.zeros(len(rows) + 1, dtype=np.bool_)
+        inside[0] = self._open is not None
+        for template in self._wanted:
+            angle = rows[:, 2 + PLANES.index(template.plane)]
+            values = {"amplitude": angle if template.amplitude[0] < 0.0 else np.abs(angle), "lean": rows[:, 1]}
+            limits = [(values[name] >= low) & (values[name] <= high) for name, (low, high) in _limits(template)]
+            inside[1:] |= limits[0] & limits[1]
+        looked: NDArray[np.bool_] = inside[1:] | inside[:-1]
+        return looked
 
     def finish(self) -> list[Event]:
         """End what is held."""
         return self._end()
 
-    def _take(self, row: FloatArray) -> list[Event]:
+    def _take(self, row: list[float]) -> list[Event]:
         if self._open is not None:
             template, side, rows = self._open
             if _still(row, rows) and _holds(template, row) == (True, side):
@@ -197,30 +211,33 @@ class _Holds:
         if held is None:
             return []
         template, side, rows = held
-        start, end = float(rows[0][0]), float(rows[-1][0]) + 1.0  # each stands for the second that follows
+        start, end = rows[0][0], rows[-1][0] + 1.0  # each stands for the second that follows
         if not template.hold[0] <= end - start <= template.hold[1]:
             return []
-        angle = median(abs(float(row[2 + PLANES.index(template.plane)])) for row in rows)
-        details = {"repetitions": 1.0, "hold_s": end - start, "lean_deg": median(float(row[1]) for row in rows)}
+        angle = median(abs(row[2 + PLANES.index(template.plane)]) for row in rows)
+        details = {"repetitions": 1.0, "hold_s": end - start, "lean_deg": median(row[1] for row in rows)}
         return [Event("set", start, end, template.plane, side, angle, details, template.name)]
 
 
-def _holds(template: Template, row: FloatArray) -> tuple[bool, Side | None]:
+def _limits(template: Template) -> tuple[tuple[str, tuple[float, float]], ...]:
+    return ("amplitude", template.amplitude), ("lean", template.lean)
+
+
+def _holds(template: Template, row: list[float]) -> tuple[bool, Side | None]:
     """Say whether a row is in the posture of a hold, and to which side."""
-    angle = float(row[2 + PLANES.index(template.plane)])
+    angle = row[2 + PLANES.index(template.plane)]
     side: Side | None = SIDES[template.plane][0 if angle > 0.0 else 1]
     if template.amplitude[0] < 0.0:  # straight: whichever side it is off to says nothing
         side = None
     else:
         angle = abs(angle)
-    values = {"amplitude": angle, "lean": float(row[1])}
-    inside = all(low <= values[key] <= high for key in values for low, high in [getattr(template, key)])
+    values = {"amplitude": angle, "lean": row[1]}
+    inside = all(low <= values[name] <= high for name, (low, high) in _limits(template))
     return inside and (template.side is None or side == template.side), side
 
 
-def _still(row: FloatArray, rows: list[FloatArray]) -> bool:
-    away = np.abs(row[1:] - rows[0][1:])
-    return bool((away[np.isfinite(away)] <= STILL_DEG).all() and np.isfinite(row[1]))
+def _still(row: list[float], rows: list[list[float]]) -> bool:
+    return all(not abs(x - first) > STILL_DEG for x, first in zip(row[1:], rows[0][1:], strict=True))
 
 
 def _spread(sizes: list[float]) -> float:
