@@ -207,6 +207,7 @@ ODD = {  # figures of both sides together: right minus left
     "median_angle",
     "range_difference",
     "repetition_bias",
+    "step_time_difference",
     "symmetry_angle_of_range",
     "symmetry_angle_of_size",
     "symmetry_index_of_range",
@@ -218,6 +219,10 @@ RATIOS = {"right_of_left_of_range", "right_of_left_of_size"}
 def exchanged(row):
     """Say what a row of summary or windows must be when left and right are exchanged."""
     other = row | {"side": SIDED.get(row["side"], row["side"])}
+    if row["metric"].endswith(("lying_right", "lying_left")):
+        return other | {
+            "metric": row["metric"].replace("right", "tfel").replace("left", "right").replace("tfel", "left")
+        }
     values = [row[name] for name in ("value", "low", "high")]
     if row["metric"] in ODD:
         value, high, low = (None if v is None else -v for v in values)
