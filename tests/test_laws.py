@@ -1,5 +1,6 @@
 """Laws over the whole pipeline: cut, lane, mounting, mirror. The others: test_laws_asymmetry, test_laws_counting."""
 
+import re
 from dataclasses import fields, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -216,9 +217,14 @@ ODD = {  # figures of both sides together: right minus left
 RATIOS = {"right_of_left_of_range", "right_of_left_of_size"}
 
 
+def exchanged_words(text):
+    """Exchange left and right in words."""
+    return text and re.sub("right|left", lambda found: SIDED[found.group()], text)
+
+
 def exchanged(row):
     """Say what a row of summary or windows must be when left and right are exchanged."""
-    other = row | {"side": SIDED.get(row["side"], row["side"])}
+    other = row | {"side": SIDED.get(row["side"], row["side"]), "reason": exchanged_words(row["reason"])}
     if row["metric"].endswith(("lying_right", "lying_left")):
         return other | {
             "metric": row["metric"].replace("right", "tfel").replace("left", "right").replace("tfel", "left")
