@@ -1,5 +1,6 @@
 """Laws over the whole pipeline: cut, lane, mounting, mirror. The others: test_laws_asymmetry, test_laws_counting."""
 
+import re
 from dataclasses import fields, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -211,6 +212,7 @@ ODD = {  # figures of both sides together: right minus left
     "size_median_difference",
     "stance_drift_lower",
     "stance_drift_upper",
+    "step_time_difference",
     "symmetry_angle_of_range",
     "symmetry_angle_of_size",
     "symmetry_index_of_range",
@@ -220,9 +222,18 @@ ODD = {  # figures of both sides together: right minus left
 RATIOS = {"right_of_left_of_range", "right_of_left_of_size"}
 
 
+def exchanged_words(text):
+    """Exchange left and right in words."""
+    return text and re.sub("right|left", lambda found: SIDED[found.group()], text)
+
+
 def exchanged(row):
     """Say what a row of summary or windows must be when left and right are exchanged."""
-    other = row | {"side": SIDED.get(row["side"], row["side"])}
+    other = row | {"side": SIDED.get(row["side"], row["side"]), "reason": exchanged_words(row["reason"])}
+    if row["metric"].endswith(("lying_right", "lying_left")):
+        return other | {
+            "metric": row["metric"].replace("right", "tfel").replace("left", "right").replace("tfel", "left")
+        }
     values = [row[name] for name in ("value", "low", "high")]
     if row["metric"] in ODD:
         value, high, low = (None if v is None else -v for v in values)

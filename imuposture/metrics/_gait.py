@@ -250,7 +250,8 @@ class Gait:
         feet = _strides.sides(time_s, pushed + turned, None if last is None else (last.time_s, last.right))
         found = []
         for k, right in enumerate(feet):
-            when, sign = float(time_s[k]), 1.0 if right else -1.0
+            # To the microsecond: a mirrored walker has the same instants, whatever rounding did on the way.
+            when, sign = round(float(time_s[k]), 6), 1.0 if right else -1.0
             follows = last is not None and when - last.time_s <= LONGEST_STEP_S
             place = last.place + 1 if last is not None and follows else 0
             last = _Contact(float(row[k]), when, right, sign * float(pushed[k]), sign * float(turned[k]), place)
