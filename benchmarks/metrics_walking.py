@@ -1,7 +1,8 @@
 """Walking: steps, sides and unevenness of real walkers beside what is wanted of them.
 
 Run ``python benchmarks/metrics_walking.py``; exit code 1 if a goal is missed. One sensor of each recording is used,
-worn as it was and told nothing. The recordings are looked for in ``../shared/data`` beside the repository.
+worn as it was and told nothing. The constants of the walking metric were set in sight of these recordings: none was
+held back, so other people may do worse. The recordings are looked for in ``../shared/data`` beside the repository.
 """
 
 import json
@@ -18,7 +19,6 @@ from imuposture._blocks import FloatArray, MetricBlock
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TOLERANCE_S = 0.1
-TUNED_WALKER = "HA001"  # on whom the delay and the thresholds of steps were chosen
 
 Contact = tuple[float, str]
 
@@ -93,12 +93,12 @@ def steps() -> bool:
         other = [one for walk in reference["INDIP"] for one in contacts(walk)]
         systems["INDIP against Stereophoto"] = in_walks(other, reference["Stereophoto"])
         for name, score in systems.items():
-            key = (name, "Test5" in path.stem, "tuned on" if path.stem.startswith(TUNED_WALKER) else "other")
+            key = (name, "Test5" in path.stem, path.stem[:5])
             totals[key] = totals.get(key, Score()).plus(score)
     good = True
-    for (name, straight, role), score in sorted(totals.items()):
+    for (name, straight, walker), score in sorted(totals.items()):
         print(
-            f"  {name:26s} {'straight' if straight else 'free':9s} {role:9s} F1 {score.f1:.3f} "
+            f"  {name:26s} {'straight' if straight else 'free':9s} {walker:6s} F1 {score.f1:.3f} "
             f"sides {score.side_share:.3f} (found {score.hits}, extra {score.extra}, missed {score.missed})"
         )
         if straight and name == "Stereophoto":
