@@ -105,12 +105,11 @@ def _record(
     source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer).by(driver))
     borrowed = None if calibration is None else _borrowed(calibration)
     printer = _Printer(alone=out is None)
-    guided = (calibrate and borrowed is None, range_test)
-    beginnings = [printer.begin] + ([_guided(source, *guided)] if any(guided) else [])
+    guided = _guided(source, calibrate and borrowed is None, range_test)
 
     def began(recorder: "Recorder") -> None:
-        for begin in beginnings:
-            begin(recorder)
+        printer.begin(recorder)
+        guided(recorder)
 
     return run(
         out=out,
