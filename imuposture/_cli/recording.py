@@ -96,22 +96,21 @@ def _record(
     config: Path | None,
     jsonl: bool,
 ) -> "Outcome":
-    from imuposture.recording import Wishes, source_of
-    from imuposture.recording import record as run
+    from imuposture import recording
 
     if out is None and not jsonl:
         raise ConfigError("nothing would be kept: give --out FOLDER, or --jsonl to print the rows")
     settings = _settings(config, placement, magnetometer=magnetometer)
-    source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer).by(driver))
-    borrowed = None if calibration is None else _borrowed(calibration)
-    printer = _Printer(alone=out is None)
+    wishes = recording.Wishes(rate_hz=rate, magnetometer=settings.magnetometer)
+    source = recording.source_of(upper, lower, wishes.by(driver))
+    borrowed, printer = None if calibration is None else _borrowed(calibration), _Printer(alone=out is None)
     guided = _guided(source, calibrate and borrowed is None, range_test)
 
     def began(recorder: "Recorder") -> None:
         printer.begin(recorder)
         guided(recorder)
 
-    return run(
+    return recording.record(
         out=out,
         seconds=seconds,
         config=settings,
