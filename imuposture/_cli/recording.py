@@ -103,8 +103,7 @@ def _record(
     source = source_of(upper, lower, Wishes(rate_hz=rate, magnetometer=settings.magnetometer))
     borrowed = None if calibration is None else _borrowed(calibration)
     printer = _Printer(alone=out is None)
-    guided = (calibrate and borrowed is None, range_test)
-    beginnings = [printer.begin] + ([_guided(source, *guided)] if any(guided) else [])
+    beginnings = [printer.begin, _guided(source, calibrate and borrowed is None, range_test)]
 
     def began(recorder: "Recorder") -> None:
         for begin in beginnings:
@@ -147,7 +146,8 @@ def _guided(source: "Source", calibrate: bool, range_test: bool) -> "Callable[[R
     """Return what starts guided calibration and test; a virtual wearer has a time for the former of their own."""
 
     def begin(recorder: "Recorder") -> None:
-        tasks.append(asyncio.get_running_loop().create_task(_guide(recorder, source, calibrate, range_test)))
+        if calibrate or range_test:
+            tasks.append(asyncio.get_running_loop().create_task(_guide(recorder, source, calibrate, range_test)))
 
     tasks: list[asyncio.Task[None]] = []  # the loop itself holds tasks weakly
     return begin
