@@ -224,7 +224,7 @@ RATIOS = {"right_of_left_of_range", "right_of_left_of_size"}
 
 def exchanged_words(text):
     """Exchange left and right in words."""
-    return text and re.sub("right|left", lambda found: SIDED[found.group()], text)
+    return text and re.sub(r"\b(right|left)\b", lambda found: SIDED[found.group()], text)
 
 
 def exchanged(row):

@@ -153,8 +153,6 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        if not self._metrics:
-            return MetricBlock()
         movements, steps = self._profiles.finish(self._movements.finish()), tuple(self._gait.finish())
         seen = Observed(no_posture(), None, movements, steps, self._activity.finish(steps))
         found = _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
