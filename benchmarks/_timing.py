@@ -58,7 +58,7 @@ STAGES = (
     ("fusion", "imuposture.pipeline.walk", "fuse"),
     ("heading", "imuposture.heading", "Heading.push"),
     ("kinematics", "imuposture.kinematics", "Kinematics.push"),
-    ("metrics: movements", "imuposture.metrics.movements", "Movements.push"),
+    ("metrics: movements", "imuposture.metrics.segmentation.movements", "Movements.push"),
     ("metrics: repetitions", "imuposture.metrics.repetitions", "Repetitions.push"),
     ("metrics: range of motion", "imuposture.metrics.range_of_motion", "RangeOfMotion.push"),
     ("metrics: asymmetry", "imuposture.metrics.asymmetry", "Asymmetry.push"),

@@ -1,4 +1,4 @@
-"""A movement's rows in, its phases and their smoothness out (compiled half of imuposture/metrics/_profiles.py).
+"""A movement's rows in, its phases and their smoothness out (compiled half of imuposture/metrics/segmentation/profiles.py).
 
 Shapes and values are checked there; nothing here raises or allocates. Sources of the measures stand in the Python half.
 """

@@ -1,4 +1,4 @@
-"""What a back's movement says about steps (compiled half of imuposture/metrics/_strides.py).
+"""What a back's movement says about steps (compiled half of imuposture/metrics/segmentation/gait_cycle.py).
 
 Rows are turned and summed one by one in a fixed order, so that a cut changes nothing. Shapes are checked above.
 """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imuposture.acquisition.ble import scan
     from imuposture.acquisition.simulation import Person, SensorModel, Simulation, simulate
     from imuposture.fusion import Parameters, orientation, smoothed_orientation
+    from imuposture.one_sensor import gait
     from imuposture.output import Result, open_sessions
     from imuposture.pipeline import Config, Pipeline
     from imuposture.processing import process
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from imuposture.recording.replaying import recover, replay
     from imuposture.scoring import by_task, score
     from imuposture.trend import trends
-    from imuposture.walking import gait
 
 _HOME = {
     "AcquisitionError": "_errors",
@@ -51,7 +51,7 @@ _HOME = {
     "SignalError": "_errors",
     "Simulation": "acquisition.simulation",
     "by_task": "scoring",
-    "gait": "walking",
+    "gait": "one_sensor",
     "open_sessions": "output",
     "orientation": "fusion",
     "process": "processing",

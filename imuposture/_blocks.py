@@ -10,7 +10,7 @@ A block may hold any number of rows, also none; how a recording is cut into bloc
 
 import enum
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -278,6 +278,7 @@ def no_posture() -> PostureBlock:
 
 
 Plane = Literal["flexion", "lateral_bend", "axial_rotation"]
+PLANES: tuple[Plane, ...] = get_args(Plane)
 Side = Literal["forward", "backward", "right", "left"]
 Verdict = Literal["asymmetric", "even", "not_shown", "cannot_tell"]
 

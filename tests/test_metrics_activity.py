@@ -204,8 +204,8 @@ def test_a_static_posture_and_long_sitting_are_told():
 
 def test_bending_to_one_side_only_is_told_with_the_side():
     from imuposture.metrics import Observed
-    from imuposture.metrics._epochs import Epoch
     from imuposture.metrics.feedback import Feedback
+    from imuposture.metrics.segmentation.epochs import Epoch
 
     rule = '[[rule]]\nname = "side"\nwhen = "one_side"\ncount = 10\nshare = 0.8\nfor_s = 0\nreward_after_s = 1\n'
     feedback = Feedback(MetricContext(RATE, feedback=rule))

@@ -5,7 +5,8 @@ import pytest
 from metrics_rows import cut, posture
 
 from imuposture.metrics import MetricContext, MetricSet
-from imuposture.metrics._tally import BIN, Delay, Tally, Windows
+from imuposture.metrics._rows import Delay, Windows
+from imuposture.metrics._tally import BIN, Tally
 
 RATE = 50.0
 CONTEXT = MetricContext(RATE)

@@ -5,7 +5,7 @@ import pytest
 from metrics_rows import COLUMNS, bend, minimum_jerk, posture, rows_of, train
 
 from imuposture._ext import movements as ext
-from imuposture.metrics.movements import CHANGE_HOLD_S, Movements, smoothing_weights
+from imuposture.metrics.segmentation.movements import CHANGE_HOLD_S, Movements, smoothing_weights
 
 
 def found(angles, rate=50.0, sd=0.0):

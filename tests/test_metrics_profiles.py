@@ -7,8 +7,8 @@ import pytest
 from metrics_rows import cut, minimum_jerk, posture, train
 
 from imuposture.metrics import MetricContext, MetricSet
-from imuposture.metrics._coordination import bins, coupling_angles, mean_direction, shared, thirds
-from imuposture.metrics._smoothness import describe, ldlj, sparc
+from imuposture.metrics.segmentation.coordination import bins, coupling_angles, mean_direction, shared, thirds
+from imuposture.metrics.segmentation.smoothness import describe, ldlj, sparc
 
 
 def bell(rows):

@@ -11,7 +11,7 @@ import pytest
 import imuposture as ip
 from imuposture._blocks import MetricBlock, PairBlock, PostureBlock, SensorRows
 from imuposture.metrics import MetricContext, MetricSet
-from imuposture.metrics import _strides as strides
+from imuposture.metrics.segmentation import gait_cycle
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 AMPLITUDES = {1: 0.4, 2: 2.0, 3: 0.25, 4: 0.8, 5: 0.1, 6: 0.3, 7: 0.05, 8: 0.15}
@@ -27,28 +27,28 @@ def periodic(rate, seconds, stride_s, amplitudes):
 @pytest.mark.parametrize("start_s", [1.0, 1.2345])
 def test_harmonics_stand_exactly_on_those_of_the_stride(rate, stride_s, start_s):
     rows = periodic(rate, 6.0, stride_s, AMPLITUDES)[:, None] + 9.81
-    amplitude = np.abs(strides.spectrum(rows, start_s * rate, stride_s * rate)[0])
+    amplitude = np.abs(gait_cycle.spectrum(rows, start_s * rate, stride_s * rate)[0])
     np.testing.assert_allclose(amplitude[:8], list(AMPLITUDES.values()), atol=1e-9)
-    assert strides.harmonic_ratio(amplitude) == pytest.approx(4.0625, abs=1e-9)
-    assert strides.improved_harmonic_ratio(amplitude**2) == pytest.approx(95.28822, abs=1e-5)
-    assert strides.harmonic_ratio(amplitude, sideways=True) == pytest.approx(1 / 4.0625, abs=1e-9)
+    assert gait_cycle.harmonic_ratio(amplitude) == pytest.approx(4.0625, abs=1e-9)
+    assert gait_cycle.improved_harmonic_ratio(amplitude**2) == pytest.approx(95.28822, abs=1e-5)
+    assert gait_cycle.harmonic_ratio(amplitude, sideways=True) == pytest.approx(1 / 4.0625, abs=1e-9)
 
 
 @pytest.mark.parametrize(("k", "step"), [(0.0, 1.0), (0.2, 0.923), (0.5, 0.6)])
 def test_step_regularity_of_two_sines(k, step):
-    found = strides.regularity(periodic(100.0, 40.0, 1.1, {1: k, 2: 1.0}), 110.0)
+    found = gait_cycle.regularity(periodic(100.0, 40.0, 1.1, {1: k, 2: 1.0}), 110.0)
     assert found == pytest.approx((step, 1.0), abs=0.005)
 
 
 def test_regularity_sideways_is_negative_from_step_to_step():
-    assert strides.regularity(periodic(100.0, 40.0, 1.1, {1: 1.0}), 110.0) == pytest.approx((-1.0, 1.0), abs=0.01)
+    assert gait_cycle.regularity(periodic(100.0, 40.0, 1.1, {1: 1.0}), 110.0) == pytest.approx((-1.0, 1.0), abs=0.01)
 
 
 def test_feet_alternate_where_little_speaks_against_it():
     times = 0.6 * np.arange(9)
     told = np.array([2.0, -2.0, 2.0, 0.5, 2.0, -2.0, 0.0, -2.0, 2.0])  # one wrong, one dumb
-    assert strides.sides(times, told, None) == [True, False] * 4 + [True]
-    assert strides.sides(times[1:], told[1:], (0.0, True)) == [False, True] * 4
+    assert gait_cycle.sides(times, told, None) == [True, False] * 4 + [True]
+    assert gait_cycle.sides(times[1:], told[1:], (0.0, True)) == [False, True] * 4
 
 
 def walker(rate=100.0, seconds=30.0, stride_s=1.1, uneven=0.0, start=4.0, seed=0):

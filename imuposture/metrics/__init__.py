@@ -10,13 +10,10 @@ from typing import cast
 
 import numpy as np
 
-from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock, PostureBlock, no_posture
+from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PairBlock, PostureBlock
 from imuposture._checks import posture_of
 from imuposture._errors import PluginError, SignalError
-from imuposture.metrics._activity import Segmentation
-from imuposture.metrics._context import THRESHOLDS, Metric, MetricContext, MetricFactory, Observed
-from imuposture.metrics._gait import Gait
-from imuposture.metrics._profiles import Profiles
+from imuposture.metrics._context import THRESHOLDS, Metric, MetricContext, MetricFactory
 from imuposture.metrics._thresholds import known_sets
 from imuposture.metrics.activity import Activity
 from imuposture.metrics.asymmetry import Asymmetry
@@ -29,12 +26,12 @@ from imuposture.metrics.exercises import Exercises
 from imuposture.metrics.exposure import Exposure
 from imuposture.metrics.feedback import Feedback
 from imuposture.metrics.ledger import Ledger
-from imuposture.metrics.movements import Movements
 from imuposture.metrics.quality import RepetitionQuality
 from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.range_test import RangeTest
 from imuposture.metrics.repetitions import Repetitions
 from imuposture.metrics.rhythm import Rhythm
+from imuposture.metrics.segmentation import Observed, Segmentation
 from imuposture.metrics.slouch import Slouch
 from imuposture.metrics.variety import Variety
 from imuposture.metrics.walking import Walking
@@ -92,11 +89,7 @@ class MetricSet:
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
         self._context = context
-        self._movements = Movements(context.rate_hz)
-        self._profiles = Profiles(context.rate_hz)
-        # Without a calibration the rows are in the sensor's frame, and nobody has said where ahead is.
-        self._gait = Gait(context.rate_hz, (1.0, 0.0, 0.0) if context.calibrated else None)
-        self._activity = Segmentation(context.rate_hz, calibrated=context.calibrated)
+        self._segmentation = Segmentation(context.rate_hz, calibrated=context.calibrated)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
@@ -127,10 +120,7 @@ class MetricSet:
         self._require_order(posture.time_s)
         if not self._metrics:
             return MetricBlock()
-        movements = self._profiles.push(posture, self._movements.push(posture))
-        steps = () if segments is None else tuple(self._gait.push(posture, segments))
-        activity = self._activity.push(posture, steps)
-        seen = Observed(posture, segments, movements, steps, activity)
+        seen = self._segmentation.push(posture, segments)
         return _join([_checked(name, metric.push(seen)) for name, metric in self._metrics.items()])
 
     def _require_order(self, time_s: FloatArray) -> None:
@@ -153,8 +143,7 @@ class MetricSet:
         MetricBlock
             The last events and windows, and the summary.
         """
-        movements, steps = self._profiles.finish(self._movements.finish()), tuple(self._gait.finish())
-        seen = Observed(no_posture(), None, movements, steps, self._activity.finish(steps))
+        seen = self._segmentation.finish()
         found = _join([_checked(name, metric.finish(seen)) for name, metric in self._metrics.items()])
         changes = tuple(since_baseline(self._context, found.summary))
         return MetricBlock(found.events, found.windows, found.summary + changes)

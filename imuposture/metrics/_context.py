@@ -3,30 +3,26 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
-from imuposture._blocks import Event, MetricBlock, PairBlock, Plane, PostureBlock, Side
+from imuposture._blocks import PLANES, MetricBlock, Plane, Side
 from imuposture._checks import number
 from imuposture._errors import ConfigError
-from imuposture.metrics._epochs import Epoch
-from imuposture.metrics._gait import Step
 from imuposture.metrics._templates import templates
+from imuposture.metrics.segmentation import Observed
 
 __all__ = [
     "NO_ANGLES",
     "NO_REPETITION",
     "NO_ROWS",
-    "PLANES",
     "SIDED_PLANES",
     "SIDES",
     "THRESHOLDS",
     "Metric",
     "MetricContext",
     "MetricFactory",
-    "Observed",
 ]
 
-PLANES: tuple[Plane, ...] = get_args(Plane)
 SIDED_PLANES: tuple[Plane, ...] = ("lateral_bend", "axial_rotation")
 
 SIDES: dict[Plane, tuple[Side, Side]] = {
@@ -150,35 +146,6 @@ class MetricContext:
 def _require(name: str, value: float, low: float, high: float) -> None:
     if not low <= number(value) <= high:
         raise ConfigError(f"{name} must lie between {low:g} and {high:g}, got {value!r}; correct the configuration")
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a metric is shown at a time: the next rows, and what was found in the rows so far.
-
-    Attributes
-    ----------
-    posture : PostureBlock
-        The next rows; none when the recording ends.
-    segments : PairBlock or None
-        Acceleration (m/s2) and angular rate (rad/s) of the same rows in segment frames (X anterior, Y up, Z right);
-        in sensor frames where the session is not calibrated, None where only angles are known (a session scored anew).
-    movements : tuple of Event
-        Those that became certain with these rows, of the kinds ``repetition``, ``posture_change`` and ``aborted``. They
-        may end seconds, never more than `imuposture.metrics.movements.LONGEST_DELAY_S`, before the rows.
-    steps : tuple of Step
-        Steps of steady walking that became certain with these rows, up to `imuposture.metrics._gait.GAIT_DELAY_S` after
-        they were made. None without ``segments``.
-    activity : tuple of Epoch
-        Seconds of which it became certain what the wearer did, each `imuposture.metrics._activity.ACTIVITY_DELAY_S`
-        before the latest row.
-    """
-
-    posture: PostureBlock
-    segments: PairBlock | None
-    movements: tuple[Event, ...]
-    steps: tuple[Step, ...] = ()
-    activity: tuple[Epoch, ...] = ()
 
 
 class Metric(Protocol):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from imuposture._blocks import Event, Plane, PostureBlock, Side
-from imuposture.metrics._context import PLANES, SIDES
+from imuposture._blocks import PLANES, Event, Plane, PostureBlock, Side
+from imuposture.metrics._context import SIDES
 from imuposture.metrics._statistics import Sample
 
 __all__ = ["SIDES", "Half", "Halves", "analysed", "missing_side"]

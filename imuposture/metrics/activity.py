@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from math import isnan
 
 from imuposture._blocks import Event, Figure, MetricBlock
-from imuposture.metrics._context import NO_ROWS, MetricContext, Observed
-from imuposture.metrics._epochs import EPOCH_S, STATES, Epoch, State
+from imuposture.metrics._context import NO_ROWS, MetricContext
 from imuposture.metrics._statistics import median
+from imuposture.metrics.segmentation import Observed
+from imuposture.metrics.segmentation.epochs import EPOCH_S, STATES, Epoch, State
 
 __all__ = ["Activity"]
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from math import pi, sqrt
 
 from imuposture._blocks import Figure, MetricBlock, Plane, Quality, Verdict
-from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext, Observed
+from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext
+from imuposture.metrics._rows import usable
 from imuposture.metrics._sides import Half, Halves, missing_side
 from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_quantile, t_tail
-from imuposture.metrics._tally import Span, Tally, WindowTallies, usable
+from imuposture.metrics._tally import Span, Tally, WindowTallies
 from imuposture.metrics.range_of_motion import angle_sd, range_difference
 from imuposture.metrics.repetitions import count_bias
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Asymmetry"]
 

@@ -6,11 +6,12 @@ import numpy as np
 
 from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock, Quality
 from imuposture._ext import tallies as _ext
-from imuposture.metrics._context import NO_ANGLES, NO_ROWS, MetricContext, Observed
-from imuposture.metrics._epochs import EPOCH_S, Epoch
+from imuposture.metrics._context import NO_ANGLES, NO_ROWS, MetricContext
+from imuposture.metrics._rows import usable
 from imuposture.metrics._sides import analysed
 from imuposture.metrics._statistics import Sample, median
-from imuposture.metrics._tally import usable
+from imuposture.metrics.segmentation import Observed
+from imuposture.metrics.segmentation.epochs import EPOCH_S, Epoch
 
 __all__ = ["Changes"]
 
@@ -29,8 +30,8 @@ class Changes:
     """How long postures are held, how often they change, and when there was a break.
 
     A change of posture is a movement of at least 5 degrees that was held for 8 s instead of coming back (see
-    `imuposture.metrics.movements`); none can be seen without spinal angles. Bouts, breaks and gaps need inclinations
-    only.
+    `metrics/segmentation/movements.py`); none can be seen without spinal angles. Bouts, breaks and gaps need
+    inclinations only.
     """
 
     def __init__(self, context: MetricContext) -> None:

@@ -10,10 +10,11 @@ from functools import reduce
 import numpy as np
 
 from imuposture._blocks import Figure, FlagArray, FloatArray, MetricBlock, PostureBlock, Quality
-from imuposture.metrics._context import NO_ROWS, MetricContext, Observed
+from imuposture.metrics._context import NO_ROWS, MetricContext
+from imuposture.metrics._rows import Windows, usable
 from imuposture.metrics._stays import Classifier, CodeArray, Holds, Stays
-from imuposture.metrics._tally import Windows, usable
 from imuposture.metrics._thresholds import Frequency, Holding, Rule, ThresholdSet, threshold_set
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Classes", "Judge", "quantities"]
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from imuposture._blocks import Figure, MetricBlock, PostureBlock, Quality
-from imuposture.metrics._context import NO_ROWS, MetricContext, Observed
+from imuposture.metrics._context import NO_ROWS, MetricContext
 from imuposture.metrics._norms import published_sem
+from imuposture.metrics._rows import Windows
 from imuposture.metrics._statistics import Sample, difference, median
-from imuposture.metrics._tally import Windows
 from imuposture.metrics.changed import RANGES, change
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Wear", "since_baseline"]
 

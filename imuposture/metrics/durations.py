@@ -11,9 +11,10 @@ from math import sqrt
 import numpy as np
 
 from imuposture._blocks import Figure, MetricBlock
-from imuposture.metrics._context import NO_ROWS, MetricContext, Observed
+from imuposture.metrics._context import NO_ROWS, MetricContext
+from imuposture.metrics._rows import usable
 from imuposture.metrics._stays import Classifier, Holds, Stays
-from imuposture.metrics._tally import usable
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Durations", "eva_sd"]
 

@@ -12,13 +12,15 @@ from math import sqrt
 
 import numpy as np
 
-from imuposture._blocks import Event, Figure, FlagArray, FloatArray, MetricBlock, Plane, PostureBlock, Side
+from imuposture._blocks import PLANES, Event, Figure, FlagArray, FloatArray, MetricBlock, Plane, PostureBlock, Side
 from imuposture._ext import stays as _ext
-from imuposture.metrics._context import NO_ANGLES, PLANES, MetricContext, Observed
+from imuposture.metrics._context import NO_ANGLES, MetricContext
+from imuposture.metrics._rows import usable
 from imuposture.metrics._sides import SIDES
 from imuposture.metrics._statistics import Sample, Uncertain, difference
 from imuposture.metrics._stays import FOUND, STEPS, Holds
-from imuposture.metrics._tally import NO_SD, Tally, usable
+from imuposture.metrics._tally import NO_SD, Tally
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Evenness"]
 

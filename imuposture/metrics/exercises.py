@@ -11,13 +11,14 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, Plane, PostureBlock, Quality, Side
-from imuposture.metrics._context import NO_ANGLES, PLANES, MetricContext, Observed
+from imuposture._blocks import PLANES, Event, Figure, FloatArray, MetricBlock, Plane, PostureBlock, Quality, Side
+from imuposture.metrics._context import NO_ANGLES, MetricContext
+from imuposture.metrics._rows import Windows
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import Z95
-from imuposture.metrics._tally import Windows
 from imuposture.metrics._templates import Template, templates
-from imuposture.metrics.movements import LONGEST_DELAY_S
+from imuposture.metrics.segmentation import Observed
+from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
 
 __all__ = ["Exercises", "slope_of_sets"]
 

@@ -9,8 +9,10 @@ from functools import partial
 import numpy as np
 
 from imuposture._blocks import Figure, MetricBlock, Quality, Side
-from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext, Observed
-from imuposture.metrics._tally import NO_SD, Delay, Span, Tally, WindowTallies, usable
+from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext
+from imuposture.metrics._rows import Delay, usable
+from imuposture.metrics._tally import NO_SD, Span, Tally, WindowTallies
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Exposure"]
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from math import isnan
 
 from imuposture._blocks import Event, Figure, MetricBlock, Side
-from imuposture.metrics._activity import Known
-from imuposture.metrics._context import MetricContext, Observed
-from imuposture.metrics._epochs import EPOCH_S, LYING, Epoch
+from imuposture.metrics._context import MetricContext
 from imuposture.metrics._rules import Rule, default_rules, rules_of
 from imuposture.metrics.changes import on_feet
+from imuposture.metrics.segmentation import Observed
+from imuposture.metrics.segmentation.activity import Known
+from imuposture.metrics.segmentation.epochs import EPOCH_S, LYING, Epoch
 from imuposture.metrics.slouch import Roundness
 
 __all__ = ["Feedback", "rules_of"]

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from math import ceil
 
 from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
-from imuposture.metrics._context import NO_ANGLES, SIDED_PLANES, MetricContext, Observed
+from imuposture.metrics._context import NO_ANGLES, SIDED_PLANES, MetricContext
 from imuposture.metrics._sides import analysed
 from imuposture.metrics._statistics import median
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Ledger"]
 

@@ -6,10 +6,11 @@ from math import sqrt
 
 import numpy as np
 
-from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, Plane, Side
-from imuposture.metrics._context import NO_ANGLES, NO_REPETITION, PLANES, SIDED_PLANES, MetricContext, Observed
+from imuposture._blocks import PLANES, Event, Figure, FloatArray, MetricBlock, Plane, Side
+from imuposture.metrics._context import NO_ANGLES, NO_REPETITION, SIDED_PLANES, MetricContext
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import median, median_interval
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["RepetitionQuality", "bootstrap_difference"]
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from math import sqrt
 
-from imuposture._blocks import Figure, MetricBlock, Plane, Side
-from imuposture.metrics._context import NO_REPETITION, PLANES, SIDED_PLANES, MetricContext, Observed
+from imuposture._blocks import PLANES, Figure, MetricBlock, Plane, Side
+from imuposture.metrics._context import NO_REPETITION, SIDED_PLANES, MetricContext
 from imuposture.metrics._sides import SIDES, Half, Halves, missing_side
 from imuposture.metrics._statistics import Uncertain, difference
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["RangeOfMotion", "range_difference", "range_sum"]
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from math import sqrt
 
-from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
-from imuposture.metrics._context import NO_ANGLES, PLANES, SIDED_PLANES, MetricContext, Observed
+from imuposture._blocks import PLANES, Event, Figure, MetricBlock, Plane, Side
+from imuposture.metrics._context import NO_ANGLES, SIDED_PLANES, MetricContext
 from imuposture.metrics._norms import published_ranges
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import Sample, Uncertain, difference
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["RangeTest"]
 

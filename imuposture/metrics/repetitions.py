@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
-from imuposture.metrics._context import NO_ANGLES, PLANES, SIDED_PLANES, MetricContext, Observed
+from imuposture._blocks import PLANES, Event, Figure, MetricBlock, Plane, Side
+from imuposture.metrics._context import NO_ANGLES, SIDED_PLANES, MetricContext
+from imuposture.metrics._rows import Windows
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import Sample, median, median_interval, wilson_bias
-from imuposture.metrics._tally import Windows
-from imuposture.metrics.movements import LONGEST_DELAY_S
+from imuposture.metrics.segmentation import Observed
+from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
 
 __all__ = ["Repetitions"]
 

@@ -11,11 +11,12 @@ from math import radians
 import numpy as np
 
 from imuposture._blocks import Event, Figure, MetricBlock
-from imuposture.metrics._context import NO_ANGLES, MetricContext, Observed
-from imuposture.metrics._coordination import mean_direction
+from imuposture.metrics._context import NO_ANGLES, MetricContext
 from imuposture.metrics._placement import is_lumbar
 from imuposture.metrics._sides import analysed
 from imuposture.metrics._statistics import median, median_interval
+from imuposture.metrics.segmentation import Observed
+from imuposture.metrics.segmentation.coordination import mean_direction
 
 __all__ = ["PELVIC_DEG", "Rhythm"]
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from math import isnan
 
 from imuposture._blocks import Event, Figure, MetricBlock
-from imuposture.metrics._activity import Known
-from imuposture.metrics._context import MetricContext, Observed
-from imuposture.metrics._epochs import EPOCH_S, Epoch
+from imuposture.metrics._context import MetricContext
+from imuposture.metrics.segmentation import Observed
+from imuposture.metrics.segmentation.activity import Known
+from imuposture.metrics.segmentation.epochs import EPOCH_S, Epoch
 
 __all__ = ["Roundness", "Slouch"]
 

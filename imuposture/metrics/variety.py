@@ -9,10 +9,11 @@ from math import log
 
 import numpy as np
 
-from imuposture._blocks import Figure, MetricBlock, Plane, Quality
-from imuposture.metrics._context import NO_ANGLES, PLANES, MetricContext, Observed
+from imuposture._blocks import PLANES, Figure, MetricBlock, Plane, Quality
+from imuposture.metrics._context import NO_ANGLES, MetricContext
+from imuposture.metrics._rows import usable
 from imuposture.metrics._stays import Classifier, CodeArray, Stays
-from imuposture.metrics._tally import usable
+from imuposture.metrics.segmentation import Observed
 
 __all__ = ["Variety", "normalised_entropy"]
 

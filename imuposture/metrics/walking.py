@@ -10,11 +10,11 @@ from math import floor, isnan, sqrt
 import numpy as np
 
 from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
-from imuposture.metrics import _strides
-from imuposture.metrics._context import NO_ANGLES, MetricContext, Observed
-from imuposture.metrics._gait import GAIT_DELAY_S, Step, Stretch, Stride
+from imuposture.metrics._context import NO_ANGLES, MetricContext
+from imuposture.metrics._rows import Windows
 from imuposture.metrics._statistics import Z95, Uncertain
-from imuposture.metrics._tally import Windows
+from imuposture.metrics.segmentation import Observed, gait_cycle
+from imuposture.metrics.segmentation.gait import GAIT_DELAY_S, Step, Stretch, Stride
 
 __all__ = ["Walking"]
 
@@ -179,8 +179,8 @@ class _Powers:
 
     def __init__(self) -> None:
         self.n = 0
-        self._sum = np.zeros((3, _strides.HARMONICS), np.complex128)
-        self._squares = np.zeros((3, _strides.HARMONICS))
+        self._sum = np.zeros((3, gait_cycle.HARMONICS), np.complex128)
+        self._squares = np.zeros((3, gait_cycle.HARMONICS))
 
     def add(self, spectrum: np.ndarray[tuple[int, ...], np.dtype[np.complex128]]) -> None:
         k = spectrum.shape[1]
@@ -196,7 +196,7 @@ class _Powers:
         mean = self._sum / self.n
         power = mean.real**2 + mean.imag**2
         scatter = (self._squares / self.n - power) / (self.n - 1)
-        own, other = _strides.mirrored(power - scatter)
+        own, other = gait_cycle.mirrored(power - scatter)
         return self.n * own, self.n * max(other, 0.0)
 
 
@@ -229,8 +229,8 @@ class _Gait:
         power = stride.spectrum.real**2 + stride.spectrum.imag**2
         for axis in range(3):
             sideways = axis == 2
-            ratio = _strides.harmonic_ratio(np.sqrt(power[axis]), sideways=sideways)
-            improved = _strides.improved_harmonic_ratio(power[axis], sideways=sideways)
+            ratio = gait_cycle.harmonic_ratio(np.sqrt(power[axis]), sideways=sideways)
+            improved = gait_cycle.improved_harmonic_ratio(power[axis], sideways=sideways)
             if ratio is not None and improved is not None:
                 self.ratios[axis].add(ratio)
                 self.improved[axis].add(improved)

@@ -14,12 +14,12 @@ import numpy as np
 
 from imuposture._blocks import Event, FloatArray, PostureBlock
 from imuposture._ext import strides as _ext
-from imuposture.metrics._epochs import EPOCH_S, Epoch, State
-from imuposture.metrics._gait import GAIT_DELAY_S, Step
-from imuposture.metrics._tally import Delay, Windows, usable
-from imuposture.metrics.movements import LONGEST_DELAY_S
+from imuposture.metrics._rows import Delay, Windows, usable
+from imuposture.metrics.segmentation.epochs import EPOCH_S, Epoch, State
+from imuposture.metrics.segmentation.gait import GAIT_DELAY_S, Step
+from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
 
-__all__ = ["ACTIVITY_DELAY_S", "Known", "Segmentation"]
+__all__ = ["ACTIVITY_DELAY_S", "Activities", "Known"]
 
 HORIZONTAL = 0.42  # cosine of the 65 degrees from the vertical beyond which somebody lies or is bent
 PRONE_S = 30  # s a lower back faces up before that is lying and not bending down
@@ -66,7 +66,7 @@ class _Second(NamedTuple):
     motion_degps: float
 
 
-class Segmentation:
+class Activities:
     """Rows and steps in, finished epochs out; the same however rows are cut.
 
     Parameters

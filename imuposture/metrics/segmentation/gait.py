@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imuposture._blocks import FloatArray, PairBlock, PostureBlock, Side
 from imuposture._ext import strides as _ext
-from imuposture.metrics import _strides
+from imuposture.metrics.segmentation import gait_cycle
 
 __all__ = ["GAIT_DELAY_S", "RANGES", "Gait", "Step", "Stretch", "Stride"]
 
@@ -31,7 +31,7 @@ STEADY = 0.2  # for its shape to count. Small: only treadmills are steady; large
 ALIKE = 0.2  # mean correlation of strides with those before, from which on it is walking; noise has 0, walkers 0.4 to 1
 UNLIKE = 0.0  # below which it is walking no longer. Small: rummaging goes on as a walk; large: turns end it
 RHYTHM = 0.08  # share of the power that smoothing must leave: noise and vibration leave 0.035, walkers 0.17 and more
-ALTERNATING = 0.5  # mean strength with which sway or turns alternate with the feet (see `_strides`)
+ALTERNATING = 0.5  # mean strength with which sway or turns alternate with the feet (see `gait_cycle`)
 GAIT_DELAY_S = PIECE_S + 2.0 * MARGIN_S + PENDING * LONGEST_STEP_S  # by then every step is known
 RANGES = ("flexion", "lateral_bend", "axial_rotation", "pelvis_forward", "pelvis_side")
 COLUMNS = ("flexion_deg", "lateral_bend_deg", "axial_rotation_deg", "lower_forward_deg", "lower_side_deg")
@@ -207,8 +207,8 @@ class Gait:
         level, ahead = self._levelled(acc, gyr, quat)
         if not np.isfinite(level).all():
             return []
-        contacts = _strides.contacts(level, self._rate)
-        if _strides.share(contacts.smooth[:, :3], level[:, :3]) < RHYTHM:
+        contacts = gait_cycle.contacts(level, self._rate)
+        if gait_cycle.share(contacts.smooth[:, :3], level[:, :3]) < RHYTHM:
             return []
         found = self._contacts(contacts, time, first, (begin * self._per, end * self._per))
         if len(found) >= STEPS:
@@ -223,31 +223,31 @@ class Gait:
     def _levelled(self, acc: FloatArray, gyr: FloatArray, quat: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the rows upright and ahead, and what is known of the way ahead with them."""
         if self._given is not None:
-            return _strides.levelled(acc, gyr, quat, self._given), self._learned
+            return gait_cycle.levelled(acc, gyr, quat, self._given), self._learned
         axes = np.eye(3)
-        up = np.abs([_strides.levelled(np.tile(axis, (len(quat), 1)), gyr, quat, axis)[:, 0].mean() for axis in axes])
+        up = np.abs([gait_cycle.levelled(np.tile(axis, (len(quat), 1)), gyr, quat, axis)[:, 0].mean() for axis in axes])
         axis = axes[int(np.argmin(up))]
-        level = _strides.levelled(acc, gyr, quat, axis)
-        along, across = _strides.forward_of(level, self._rate)
+        level = gait_cycle.levelled(acc, gyr, quat, axis)
+        along, across = gait_cycle.forward_of(level, self._rate)
         # Both horizontal axes in the frame of the sensor, on average over the rows.
-        frame = np.stack([_strides.levelled(np.tile(one, (len(quat), 1)), gyr, quat, axis)[:, :3] for one in axes])
+        frame = np.stack([gait_cycle.levelled(np.tile(one, (len(quat), 1)), gyr, quat, axis)[:, :3] for one in axes])
         middle = frame.mean(axis=1)
         ahead = self._learned + along * middle[:, 1] + across * middle[:, 2]
-        return _strides.levelled(acc, gyr, quat, ahead), ahead
+        return gait_cycle.levelled(acc, gyr, quat, ahead), ahead
 
     def _contacts(
-        self, contacts: _strides.Contacts, time: FloatArray, first: int, span: tuple[int, int]
+        self, contacts: gait_cycle.Contacts, time: FloatArray, first: int, span: tuple[int, int]
     ) -> list[_Contact]:
         """Return the contacts in rows ``span``, with their feet."""
         row = contacts.row + first
         last = self._last[-1] if self._last else None
         inside = (row >= span[0]) & (row < span[1]) & (contacts.row >= 0.0)
         if last is not None:
-            inside &= row >= last.row + _strides.SOONEST_S * self._rate
+            inside &= row >= last.row + gait_cycle.SOONEST_S * self._rate
         row, pushed, turned = row[inside], contacts.pushed[inside], contacts.turned[inside]
         at = (row - first).astype(np.int64)
         time_s = time[at] + (row - first - at) / self._rate
-        feet = _strides.sides(time_s, pushed + turned, None if last is None else (last.time_s, last.right))
+        feet = gait_cycle.sides(time_s, pushed + turned, None if last is None else (last.time_s, last.right))
         found = []
         for k, right in enumerate(feet):
             # To the microsecond: a mirrored walker has the same instants, whatever rounding did on the way.
@@ -272,7 +272,7 @@ class Gait:
             return
         before_s = middle.stride.end_s - middle.stride.start_s if middle.stride else seconds
         inside = angles[int(start.row - first) : int(contact.row - first) + 1]
-        spectrum = _strides.spectrum(level[:, :3], start.row - first, rows) if contact.place % 2 == 0 else None
+        spectrum = gait_cycle.spectrum(level[:, :3], start.row - first, rows) if contact.place % 2 == 0 else None
         contact.stride = Stride(
             start.time_s,
             contact.time_s,
@@ -285,7 +285,7 @@ class Gait:
         """Tell a contact whether the upward and forward movement since the foot was down last has come once more."""
         if contact.stride is not None:
             begin, end = (int(one.row) - first for one in (before[-2], contact))
-            contact.alike = _strides.repeated(smooth[:, :2], begin, end)
+            contact.alike = gait_cycle.repeated(smooth[:, :2], begin, end)
 
     def _add_stretch(self, contacts: list[_Contact], level: FloatArray, first: int) -> None:
         """Give the last contact the regularity of the steady steps that lead to it."""
@@ -297,7 +297,7 @@ class Gait:
         if len(lengths) < STEPS - 2 or steady[0].row < first:
             return
         rows = level[int(steady[0].row - first) : int(steady[-1].row - first) + 1, :3]
-        found = [_strides.regularity(column, median(lengths)) for column in rows.T]
+        found = [gait_cycle.regularity(column, median(lengths)) for column in rows.T]
         steps, strides = zip(*found, strict=True)
         steady[-1].stretch = Stretch(len(lengths) / 2.0, steps, strides)
 

@@ -13,9 +13,8 @@ from math import isfinite
 
 import numpy as np
 
-from imuposture._blocks import Event, FloatArray, PostureBlock, Quality, Side
+from imuposture._blocks import PLANES, Event, FloatArray, PostureBlock, Quality, Side
 from imuposture._ext import movements as _ext
-from imuposture.metrics._context import PLANES
 
 __all__ = ["LONGEST_DELAY_S", "Movements"]
 

@@ -11,11 +11,10 @@ from math import inf, isfinite
 
 import numpy as np
 
-from imuposture._blocks import Event, FloatArray, PostureBlock, Quality
-from imuposture.metrics._context import PLANES
-from imuposture.metrics._coordination import shared
-from imuposture.metrics._smoothness import FEWEST_ROWS, LONGEST_ROWS, Description
-from imuposture.metrics.movements import LONGEST_DELAY_S
+from imuposture._blocks import PLANES, Event, FloatArray, PostureBlock, Quality
+from imuposture.metrics.segmentation.coordination import shared
+from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
+from imuposture.metrics.segmentation.smoothness import FEWEST_ROWS, LONGEST_ROWS, Description
 
 __all__ = ["Profiles"]
 

@@ -1,0 +1,72 @@
+"""Segmentation: posture rows in; movements, steps and what the wearer did out. One for all metrics.
+
+Everything here is told late, once it is certain, so that it is the same live and in batch.
+"""
+
+from dataclasses import dataclass
+
+from imuposture._blocks import Event, PairBlock, PostureBlock, no_posture
+from imuposture.metrics.segmentation.activity import Activities
+from imuposture.metrics.segmentation.epochs import Epoch
+from imuposture.metrics.segmentation.gait import Gait, Step
+from imuposture.metrics.segmentation.movements import Movements
+from imuposture.metrics.segmentation.profiles import Profiles
+
+__all__ = ["Observed", "Segmentation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a metric is shown at a time: the next rows, and what was found in the rows so far.
+
+    Attributes
+    ----------
+    posture : PostureBlock
+        The next rows; none when the recording ends.
+    segments : PairBlock or None
+        Acceleration (m/s2) and angular rate (rad/s) of the same rows in segment frames (X anterior, Y up, Z right);
+        in sensor frames where the session is not calibrated, None where only angles are known (a session scored anew).
+    movements : tuple of Event
+        Those that became certain with these rows, of the kinds ``repetition``, ``posture_change`` and ``aborted``. They
+        may end seconds, never more than `movements.LONGEST_DELAY_S`, before the rows.
+    steps : tuple of Step
+        Steps of steady walking that became certain with these rows, up to `gait.GAIT_DELAY_S` after they
+        were made. None without ``segments``.
+    activity : tuple of Epoch
+        Seconds of which it became certain what the wearer did, each `activity.ACTIVITY_DELAY_S` before
+        the latest row.
+    """
+
+    posture: PostureBlock
+    segments: PairBlock | None
+    movements: tuple[Event, ...]
+    steps: tuple[Step, ...] = ()
+    activity: tuple[Epoch, ...] = ()
+
+
+class Segmentation:
+    """Rows of a session in, what was found in them out.
+
+    Parameters
+    ----------
+    rate_hz : float
+    calibrated : bool
+        Without a calibration the rows are in the sensors' frames, and nobody has said where ahead is.
+    """
+
+    def __init__(self, rate_hz: float, *, calibrated: bool = True) -> None:
+        self._movements = Movements(rate_hz)
+        self._profiles = Profiles(rate_hz)
+        self._gait = Gait(rate_hz, (1.0, 0.0, 0.0) if calibrated else None)
+        self._activities = Activities(rate_hz, calibrated=calibrated)
+
+    def push(self, posture: PostureBlock, segments: PairBlock | None) -> Observed:
+        """Take the next rows, and the measurements of both segments where they are known."""
+        movements = self._profiles.push(posture, self._movements.push(posture))
+        steps = () if segments is None else tuple(self._gait.push(posture, segments))
+        return Observed(posture, segments, movements, steps, self._activities.push(posture, steps))
+
+    def finish(self) -> Observed:
+        """Give what was still open."""
+        movements, steps = self._profiles.finish(self._movements.finish()), tuple(self._gait.finish())
+        return Observed(no_posture(), None, movements, steps, self._activities.finish(steps))
