@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imuposture.acquisition.ble import scan
     from imuposture.acquisition.simulation import Person, SensorModel, Simulation, simulate
     from imuposture.fusion import Parameters, orientation, smoothed_orientation
-    from imuposture.one_sensor import gait
+    from imuposture.single_sensor import gait
     from imuposture.output import Result, open_sessions
     from imuposture.pipeline import Config, Pipeline
     from imuposture.processing import process
@@ -51,7 +51,7 @@ _HOME = {
     "SignalError": "_errors",
     "Simulation": "acquisition.simulation",
     "by_task": "scoring",
-    "gait": "one_sensor",
+    "gait": "single_sensor",
     "open_sessions": "output",
     "orientation": "fusion",
     "process": "processing",

@@ -27,7 +27,7 @@ STAGES = [
     "output",
 ]
 # these know several stages
-WALK = ["pipeline", "processing", "protocols", "recording", "scoring", "trend", "one_sensor", "_cli", "__main__"]
+WALK = ["pipeline", "processing", "protocols", "recording", "scoring", "single_sensor", "trend", "_cli", "__main__"]
 ORDER = [*GROUND, *STAGES, *WALK]
 # Where a package may be imported; everything else must do without it.
 HOMES = {
