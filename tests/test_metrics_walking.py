@@ -243,3 +243,22 @@ def test_a_stiff_knee_shows_and_steps_are_counted():
     assert figures["Sub04_EMGStiffKnee"]["gait_asymmetry", None] > 35.0
     # The stiff right leg: the plates have the step to the right shorter, by 0.17 s.
     assert figures["Sub04_EMGStiffKnee"]["step_time_difference", None] == pytest.approx(-0.15, abs=0.04)
+
+
+def test_cadence_is_that_of_the_usual_step_of_either_foot():
+    from imuposture.metrics.segmentation.gait import Stride
+    from imuposture.metrics.walking import _Gait
+
+    gait, end = _Gait(), 0.0
+    contacts = [
+        0.0,
+        *np.cumsum([0.5, 0.7] * 8 + [0.9, 0.7] * 3),
+    ]  # to the right 0.5 s, thrice slower; to the left 0.7 s
+    for k in range(2, len(contacts)):
+        start, middle, end = contacts[k - 2 : k + 1]
+        gait.add_stride(Stride(start, end, 0.0, None, ()), "right" if k % 2 else "left", end - middle)
+    value, low, high, n = gait.cadence()
+    assert value == pytest.approx(120 / 1.2, abs=0.1)
+    assert low < value <= high + 0.1
+    assert n == len(contacts) - 2
+    assert sum(times._n for times in gait._times.values()) == len(contacts) - 1  # every step once

@@ -5,7 +5,7 @@ Only strides inside steady walking count, so that turning round in a kitchen is 
 
 from collections.abc import Iterator
 from functools import partial
-from math import floor, isnan, sqrt
+from math import floor, hypot, isnan, sqrt
 
 import numpy as np
 
@@ -20,9 +20,10 @@ __all__ = ["Walking"]
 
 AXES = ("vertical", "forward", "sideways")
 TOGETHER = 40  # strides averaged at a time. Small: noise counts as unevenness; large: a change of speed blurs the mean
+FEWEST_RANKED = 6  # values whose smallest and largest hold the median in 95 % and more
 FEWEST = 3  # strides that tell their mean from their scatter
-BIN_S = 0.001  # s, width of the bins of stride times
-LONGEST_S = 3.0  # s, beyond which stride times are not told apart
+BIN_S = 0.001  # s, width of the bins of step times
+SAME_S = 0.001  # s within which two instants are the same contact
 NO_LOWER = "no acceleration of the lower sensor"
 NO_WALK = "no steady walking of four strides and more"
 RANGE_FIGURES: tuple[tuple[str, Plane], ...] = (
@@ -174,6 +175,45 @@ class _Mean:
         return Uncertain(self.value, sqrt(spread / (self.n - 1)), self.n - 1).interval()
 
 
+class _Times:
+    """Step times of one foot, in bins."""
+
+    def __init__(self) -> None:
+        self._bins: dict[int, int] = {}
+        self._n = 0
+
+    def add(self, seconds: float) -> None:
+        k = int(seconds / BIN_S)
+        self._bins[k] = self._bins.get(k, 0) + 1
+        self._n += 1
+
+    def merge(self, other: "_Times") -> None:
+        for k, n in other._bins.items():
+            self._bins[k] = self._bins.get(k, 0) + n
+        self._n += other._n
+
+    def median(self) -> float:
+        bins = sorted(self._bins.items())
+        return 0.5 * (_ranked((self._n - 1) // 2, bins) + _ranked(self._n // 2, bins))
+
+    def interval(self) -> tuple[float, float] | None:
+        """Return the 95 % interval of the median (order statistics); none of few."""
+        if self._n < FEWEST_RANKED:
+            return None
+        bins = sorted(self._bins.items())
+        rank = floor((self._n - Z95 * sqrt(self._n)) / 2.0)
+        return _ranked(rank, bins), _ranked(self._n - 1 - rank, bins)
+
+
+def _ranked(rank: int, bins: list[tuple[int, int]]) -> float:
+    """Return a time by its rank: those of a bin are taken as spread evenly over it."""
+    for k, inside in bins:
+        if rank < inside:
+            return (k + (rank + 0.5) / inside) * BIN_S
+        rank -= inside
+    raise IndexError(rank)
+
+
 class _Powers:
     """Strides that begin with one foot, averaged: the power of what they have in common, by harmonic."""
 
@@ -204,7 +244,9 @@ class _Gait:
     """What the strides of a walk, or of all walks, come to."""
 
     def __init__(self) -> None:
-        self._times = np.zeros(round(LONGEST_S / BIN_S), np.int64)
+        self._times: dict[Side, _Times] = {"right": _Times(), "left": _Times()}
+        self._strides = 0
+        self._counted_s = -np.inf  # contact that ends the last step whose time was counted
         self.step_regularity = [_Mean() for _ in AXES]
         self.stride_regularity = [_Mean() for _ in AXES]
         self.ratios = [_Mean() for _ in AXES]
@@ -218,7 +260,7 @@ class _Gait:
     def add_stride(self, stride: Stride, side: Side, last_step_s: float) -> None:
         """Take a steady stride that began and ended with ``side``, the step to its end being ``last_step_s`` long."""
         seconds = stride.end_s - stride.start_s
-        self._times[min(int(seconds / BIN_S), len(self._times) - 1)] += 1
+        self._count(stride, side, last_step_s, seconds - last_step_s)
         if stride.spectrum is None:  # every second stride: the others hold the same steps once more
             return
         difference = last_step_s - (seconds - last_step_s)
@@ -237,6 +279,14 @@ class _Gait:
         self._open[side].add(stride.spectrum)
         if self._open[side].n >= TOGETHER:
             self._average(side)
+
+    def _count(self, stride: Stride, side: Side, last_step_s: float, first_step_s: float) -> None:
+        """Count the steps of a stride, each once: a step belongs to two strides."""
+        self._strides += 1
+        if stride.end_s - last_step_s > self._counted_s + SAME_S:
+            self._times["left" if side == "right" else "right"].add(first_step_s)
+        self._times[side].add(last_step_s)
+        self._counted_s = stride.end_s
 
     def add_stretch(self, stretch: Stretch) -> None:
         """Take the regularity of some strides in a row."""
@@ -258,7 +308,9 @@ class _Gait:
 
     def merge(self, walk: "_Gait") -> None:
         """Add a walk that was closed."""
-        self._times += walk._times
+        for side, times in self._times.items():
+            times.merge(walk._times[side])
+        self._strides += walk._strides
         for mine, theirs in zip(self._means(), walk._means(), strict=True):
             mine.merge(theirs)
         self._powers = (self._powers[0] + walk._powers[0], self._powers[1] + walk._powers[1])
@@ -274,28 +326,22 @@ class _Gait:
         return 100.0 * other / (own + other) if own > 0.0 else None
 
     def cadence(self) -> tuple[float | None, float | None, float | None, int]:
-        """Return steps a minute from the median stride, its 95 % interval (order statistics), and the strides."""
-        n = int(self._times.sum())
-        if not n:
+        """Return steps a minute from the median step of either foot, its 95 % interval, and the strides."""
+        if not self._strides:
             return None, None, None, 0
-        below = np.cumsum(self._times)
-        rank = floor((n - Z95 * sqrt(n)) / 2.0)
-        middle = 0.5 * (self._ranked((n - 1) // 2, below) + self._ranked(n // 2, below))
-        if n < 6 or rank < 0:
-            return 120.0 / middle, None, None, n
-        return 120.0 / middle, 120.0 / self._ranked(n - 1 - rank, below), 120.0 / self._ranked(rank, below), n
-
-    def _ranked(self, rank: int, below: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
-        """Return a stride time by its rank: those of a bin are taken as spread evenly over it."""
-        k = int(np.searchsorted(below, rank, side="right"))
-        inside = int(self._times[k])
-        return (k + (rank - (int(below[k]) - inside) + 0.5) / inside) * BIN_S
+        right, left = self._times["right"], self._times["left"]
+        seconds = right.median() + left.median()
+        in_right, in_left = right.interval(), left.interval()
+        if in_right is None or in_left is None:
+            return 120.0 / seconds, None, None, self._strides
+        below, above = (hypot(a - right.median(), b - left.median()) for a, b in zip(in_right, in_left, strict=True))
+        return 120.0 / seconds, 120.0 / (seconds + above), 120.0 / (seconds - below), self._strides
 
     def figures(self, reason: str) -> Iterator[Figure]:
         """Yield the figures; ``reason`` is why there are none."""
         cadence, low, high, strides = self.cadence()
         why = reason if cadence is None else None
-        yield Figure("cadence", cadence, "1/min", "walking.cadence/1", low=low, high=high, n=strides, reason=why)
+        yield Figure("cadence", cadence, "1/min", "walking.cadence/2", low=low, high=high, n=strides, reason=why)
         regularities = (("step_regularity", self.step_regularity), ("stride_regularity", self.stride_regularity))
         for name, means in regularities:
             for axis, mean in zip(AXES, means, strict=True):
