@@ -8,8 +8,9 @@ from functools import partial
 from math import floor, hypot, isnan, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
+from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, Plane, Side
 from imuposture.metrics._context import NO_ANGLES, MetricContext
 from imuposture.metrics._rows import Windows
 from imuposture.metrics._statistics import Z95, Uncertain
@@ -152,26 +153,29 @@ class _Mean:
 
     def __init__(self) -> None:
         self.n = 0
-        self._sums = [0.0, 0.0, 0.0]  # weights, weighted values, weighted squares
+        self._weight = self._sum = self._squares = 0.0
 
     def add(self, value: float, weight: float = 1.0) -> None:
         self.n += 1
-        for k, more in enumerate((weight, weight * value, weight * value * value)):
-            self._sums[k] += more
+        self._weight += weight
+        self._sum += weight * value
+        self._squares += weight * value * value
 
     def merge(self, other: "_Mean") -> None:
         self.n += other.n
-        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        self._weight += other._weight
+        self._sum += other._sum
+        self._squares += other._squares
 
     @property
     def value(self) -> float | None:
-        return self._sums[1] / self._sums[0] if self._sums[0] > 0.0 else None
+        return self._sum / self._weight if self._weight > 0.0 else None
 
     def interval(self) -> tuple[float, float] | tuple[None, None]:
         """Return the 95 % interval of the mean; none of fewer than two."""
         if self.n < 2 or self.value is None:
             return None, None
-        spread = max(self._sums[2] / self._sums[0] - self.value * self.value, 0.0)
+        spread = max(self._squares / self._weight - self.value * self.value, 0.0)
         return Uncertain(self.value, sqrt(spread / (self.n - 1)), self.n - 1).interval()
 
 
@@ -222,11 +226,11 @@ class _Powers:
         self._sum = np.zeros((3, gait_cycle.HARMONICS), np.complex128)
         self._squares = np.zeros((3, gait_cycle.HARMONICS))
 
-    def add(self, spectrum: np.ndarray[tuple[int, ...], np.dtype[np.complex128]]) -> None:
+    def add(self, spectrum: NDArray[np.complex128], power: FloatArray) -> None:
         k = spectrum.shape[1]
         self.n += 1
         self._sum[:, :k] += spectrum
-        self._squares[:, :k] += spectrum.real**2 + spectrum.imag**2
+        self._squares[:, :k] += power
 
     def mirrored(self) -> tuple[float, float]:
         """Return the power that is mirrored half a stride later and that is not, times strides; scatter is taken off.
@@ -269,14 +273,14 @@ class _Gait:
             if not isnan(value):
                 mean.add(value)
         power = stride.spectrum.real**2 + stride.spectrum.imag**2
-        for axis in range(3):
+        for axis, (amplitudes, powers) in enumerate(zip(np.sqrt(power).tolist(), power.tolist(), strict=True)):
             sideways = axis == 2
-            ratio = gait_cycle.harmonic_ratio(np.sqrt(power[axis]), sideways=sideways)
-            improved = gait_cycle.improved_harmonic_ratio(power[axis], sideways=sideways)
+            ratio = gait_cycle.harmonic_ratio(amplitudes, sideways=sideways)
+            improved = gait_cycle.improved_harmonic_ratio(powers, sideways=sideways)
             if ratio is not None and improved is not None:
                 self.ratios[axis].add(ratio)
                 self.improved[axis].add(improved)
-        self._open[side].add(stride.spectrum)
+        self._open[side].add(stride.spectrum, power)
         if self._open[side].n >= TOGETHER:
             self._average(side)
 
