@@ -16,6 +16,7 @@ from imuposture.metrics._rows import Windows
 from imuposture.metrics._statistics import Z95, Uncertain
 from imuposture.metrics.segmentation import Observed, gait_cycle
 from imuposture.metrics.segmentation.gait import GAIT_DELAY_S, Step, Stretch, Stride
+from imuposture.metrics.segmentation.gait_walks import STRETCH
 
 __all__ = ["Walking"]
 
@@ -84,8 +85,9 @@ class Walking:
         walk, self._walk = self._walk, None
         if walk is None:
             return
-        walk.gait.close()
-        self._whole.merge(walk.gait)
+        if walk.steps >= STRETCH:
+            walk.gait.close()
+            self._whole.merge(walk.gait)
         self._walks += 1
         self._walked_s += walk.end_s - walk.start_s
         yield Event("walk", walk.start_s, walk.end_s, details=walk.details())
@@ -123,21 +125,23 @@ class _Walk:
         self.number = first.walk
         self.start_s = self.end_s = first.time_s
         self.gait = _Gait()
-        self._steps = 0
+        self.steps = 0
 
     def take(self, step: Step) -> None:
         if step.stride is not None and step.stride.steady:
             self.gait.add_stride(step.stride, step.side, step.time_s - self.end_s)
         if step.stretch is not None:
             self.gait.add_stretch(step.stretch)
-        self._steps += 1
+        self.steps += 1
         self.end_s = step.time_s
 
     def details(self) -> dict[str, float]:
         """Return the columns of its event."""
-        gait = self.gait
+        gait, steps = self.gait, float(self.steps)
+        if self.steps < STRETCH:
+            return {"steps": steps}
         values = {
-            "steps": float(self._steps),
+            "steps": steps,
             "cadence_spm": gait.cadence()[0],
             "step_regularity": gait.step_regularity[0].value,
             "stride_regularity": gait.stride_regularity[0].value,

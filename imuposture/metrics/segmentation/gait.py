@@ -16,6 +16,8 @@ from imuposture.metrics.segmentation.gait_walks import (
     PENDING,
     RANGES,
     STEPS,
+    STRETCH,
+    Bouts,
     Contact,
     Piece,
     Step,
@@ -45,16 +47,24 @@ class Gait:
     rate_hz : float
     forward : (3,) array_like, optional
         The way ahead in the frame of the sensor's rows. Without, it is learned from the walking itself.
+    bouts : sequence of (start, end), s, optional
+        Spans that are known to be walking, in order: every step inside is given, and none outside.
     """
 
-    def __init__(self, rate_hz: float, forward: Sequence[float] | None = (1.0, 0.0, 0.0)) -> None:
+    def __init__(
+        self,
+        rate_hz: float,
+        forward: Sequence[float] | None = (1.0, 0.0, 0.0),
+        bouts: Sequence[tuple[float, float]] | None = None,
+    ) -> None:
         self._rate = rate_hz
         self._per = max(2, round(rate_hz))
         self._given = None if forward is None else np.array(forward, dtype=np.float64)
         self._learned = np.zeros(3)
         self._latest_s = np.inf
         self._state = np.zeros(5)
-        self._walks = Walks()
+        self._bouts = None if bouts is None else Bouts(bouts)
+        self._walks = Walks() if self._bouts is None else self._bouts
         self._begin()
 
     def _begin(self) -> None:
@@ -87,12 +97,15 @@ class Gait:
 
     def _whole(self, columns: tuple[FloatArray, ...]) -> list[Step]:
         """Take rows without a hole between them."""
-        acc = np.ascontiguousarray(columns[1])
+        acc, before = np.ascontiguousarray(columns[1]), int(self._state[0])
         self._held.append((self._rows, columns))
         self._rows += len(acc)
         found = np.empty((len(acc) // self._per + 2, 2))
         found = found[: _ext.restless(acc, self._per, self._state, found)]
         moving, whole = found[:, 0] > MOVING * MOVING, found[:, 1] == 1.0
+        if self._bouts is not None:
+            ends = columns[0][np.arange(1, len(found) + 1) * self._per - 1 - before]
+            moving = self._bouts.overlap(ends - (self._per - 1) / self._rate, ends)
         news = np.flatnonzero(moving | ~whole).tolist()
         steps, k = [], 0
         while k < len(found):
@@ -108,7 +121,7 @@ class Gait:
 
     def finish(self) -> list[Step]:
         """Return the steps of the last rows."""
-        steps = self._close(self._epoch)
+        steps = self._close(self._epoch, 0 if self._state[1] else int(self._state[0]))
         self._walks.finish()
         return steps
 
@@ -129,14 +142,16 @@ class Gait:
             return self._close(k + 1)
         if k + 1 - self._start >= PIECE_S + MARGIN_S:
             begin, self._start = self._start, self._start + PIECE_S
-            return self._looked_at(begin, begin + PIECE_S, k + 1)
+            return self._looked_at(begin, (begin + PIECE_S) * self._per, (k + 1) * self._per)
         return []
 
-    def _close(self, known: int) -> list[Step]:
+    def _close(self, known: int, more: int = 0) -> list[Step]:
+        """Look at what is open, knowing the rows before epoch ``known`` and some ``more``."""
         begin, self._start = self._start, None
         if begin is None:
             return []
-        return self._looked_at(begin, max(min(self._moved + 2, known), begin), known)
+        last = known * self._per + more
+        return self._looked_at(begin, max(min((self._moved + 2) * self._per, last), begin * self._per), last)
 
     def _forget(self) -> None:
         """Let go of rows that no piece will ask for."""
@@ -156,17 +171,17 @@ class Gait:
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def _looked_at(self, begin: int, end: int, known: int) -> list[Step]:
-        """Find the steps of epochs ``begin`` to ``end``, with all that is known around them."""
+        """Find the steps from epoch ``begin`` to row ``end``, with all around them up to row ``known``."""
         first = max(begin - MARGIN_S, self._barrier) * self._per
-        time, acc, gyr, quat, *angles = self._gathered(first, known * self._per)
+        time, acc, gyr, quat, *angles = self._gathered(first, known)
         level, ahead = self._levelled(acc, gyr, quat)
         if not np.isfinite(level).all():  # a row without a measurement, an orientation or a way ahead
             return []
         piece = Piece(first, level, gait_cycle.smoothed(level[:4], self._rate), tuple(angles))
-        if gait_cycle.share(piece.smooth, level) < RHYTHM:
+        if self._bouts is None and gait_cycle.share(piece.smooth, level) < RHYTHM:
             return []
-        found = self._contacts(piece, time, (begin * self._per, end * self._per))
-        if len(found) >= STEPS:
+        found = self._contacts(piece, time, (begin * self._per, end))
+        if len(found) >= STEPS or self._bouts is not None:
             self._learned = ahead
         row = [*self._last, *found]
         for k in range(len(self._last), len(row)):
@@ -198,9 +213,11 @@ class Gait:
         inside = (row >= span[0]) & (row < span[1]) & (contacts.row >= 0.0)
         if last is not None:
             inside &= row >= last.row + gait_cycle.SOONEST_S * self._rate
-        row, pushed, turned = row[inside], contacts.pushed[inside], contacts.turned[inside]
-        at = (row - piece.first).astype(np.int64)
+        at = np.maximum(row - piece.first, 0.0).astype(np.int64)
         time_s = time[at] + (row - piece.first - at) / self._rate
+        if self._bouts is not None:
+            inside &= self._bouts.overlap(time_s, time_s)
+        row, time_s, pushed, turned = row[inside], time_s[inside], contacts.pushed[inside], contacts.turned[inside]
         feet = gait_cycle.sides(time_s, pushed + turned, None if last is None else (last.time_s, last.right))
         found = []
         columns = (row.tolist(), time_s.tolist(), feet, pushed.tolist(), turned.tolist())
@@ -235,5 +252,5 @@ class Gait:
         while n and contacts[n - 1].begun is not None and contacts[n - 1].row >= first:
             n -= 1
         steady = contacts[max(n - 2, 0) :]
-        if len(steady) >= STEPS and steady[0].row >= first:
+        if len(steady) >= STRETCH and steady[0].row >= first:
             contacts[-1].tail = [one.row for one in steady]

@@ -1,6 +1,7 @@
-"""Walks: contacts of feet in, steps of walks of at least four steady strides out."""
+"""Walks: contacts of feet in, steps of walks out: five contacts and more in a row that are like one another."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 from statistics import median
@@ -11,15 +12,18 @@ from numpy.typing import NDArray
 from imuposture._blocks import FloatArray, Side
 from imuposture.metrics.segmentation import gait_cycle
 
-__all__ = ["PENDING", "RANGES", "STEPS", "Contact", "Piece", "Step", "Stretch", "Stride", "Walks"]
+__all__ = ["PENDING", "RANGES", "STEPS", "STRETCH", "Bouts", "Contact", "Piece", "Step", "Stretch", "Stride", "Walks"]
 
-STEPS = 6  # contacts in a row: four strides of either foot, from which on it is walking
+STEPS = 5  # contacts in a row: three strides of either foot, from which on it is walking
+STRETCH = 6  # contacts in a row: four strides of either foot, what the figures of a gait rest on
 PENDING = 12  # contacts kept until that is known
-WALKING = 0.3  # share by which a stride may differ from the one before, for walking to begin, and
+WALKING = 0.4  # share by which a stride may differ from the one before, for walking to begin, and
 STEADY = 0.2  # for its shape to count. Small: only treadmills are steady; large: turns count as strides
 ALIKE = 0.2  # mean correlation of strides with those before, from which on it is walking; noise has 0, walkers 0.4 to 1
 UNLIKE = 0.0  # below which it is walking no longer. Small: rummaging goes on as a walk; large: turns end it
-ALTERNATING = 0.5  # mean strength with which sway or turns alternate with the feet (see `gait_cycle`)
+ALTERNATING = 1.0  # mean strength with which sway or turns alternate with the feet (see `gait_cycle`). Small: whatever
+# swings in step rhythm is a walk; large: weak walkers are none. 34 recordings of 9 walkers: 1.3 to 3 (median step)
+EDGE_S = 0.1  # s by which a contact may lie beside a bout: bouts begin and end with contacts, as somebody else saw them
 RANGES = ("flexion", "lateral_bend", "axial_rotation", "pelvis_forward", "pelvis_side")
 
 
@@ -122,7 +126,7 @@ class Contact:
 
 
 class Walks:
-    """Contacts in, those of walks of at least four steady strides out."""
+    """Contacts in, those of walks out."""
 
     def __init__(self) -> None:
         self._pending: deque[Contact] = deque(maxlen=PENDING)
@@ -156,7 +160,7 @@ class Walks:
         self._walking = False
 
     def _steady(self) -> bool:
-        """Say whether the latest steps are four strides that follow one another, and alternate in the movement."""
+        """Say whether the latest steps are strides that follow one another, and alternate in the movement."""
         strides = [contact.change for contact in self._latest][2:]
         pushed, turned = sum(one.pushed for one in self._latest), sum(one.turned for one in self._latest)
         return (
@@ -164,6 +168,27 @@ class Walks:
             and all(change <= WALKING for change in strides)
             and max(abs(pushed), abs(turned)) >= ALTERNATING * STEPS
         )
+
+
+class Bouts:
+    """Contacts in, all those of spans known to be walking out; a span is a walk."""
+
+    def __init__(self, bouts: Sequence[tuple[float, float]]) -> None:
+        self._starts, self._ends = (np.array([bout[k] for bout in bouts]) for k in (0, 1))
+
+    def overlap(self, first_s: FloatArray, last_s: FloatArray) -> NDArray[np.bool_]:
+        """Return which spans (n,) lie, in part at least, in a bout or not further than `EDGE_S` from it."""
+        bout = np.searchsorted(self._ends, first_s - EDGE_S)
+        begins = np.append(self._starts, np.inf)[bout]
+        found: NDArray[np.bool_] = begins <= last_s + EDGE_S
+        return found
+
+    def push(self, contact: Contact) -> list[Step]:
+        """Take the next contact; return it as a step."""
+        return [step_of(contact, int(np.searchsorted(self._ends, contact.time_s - EDGE_S)) + 1)]
+
+    def finish(self) -> None:
+        """Nothing is held."""
 
 
 def step_of(contact: Contact, walk: int) -> Step:
