@@ -36,7 +36,7 @@ MODULES = {
         [*STEP, "ext/smoothing.h"],
     ),
     "stays": ([], ["ext/spatial.h"]),
-    "strides": ([], []),
+    "strides": ([], ["ext/harmonics.pxd"]),
     "tallies": ([], ["ext/spatial.h"]),
 }
 DEBUG = bool(os.environ.get("IMUPOSTURE_DEBUG"))

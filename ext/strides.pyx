@@ -3,6 +3,7 @@
 Rows are turned and summed one by one in a fixed order, so that a cut changes nothing. Shapes are checked above.
 """
 
+cimport harmonics
 from libc.math cimport NAN, fabs, sqrt
 
 cdef double LEAST_LEVEL = 0.1  # length of the horizontal part of the forward axis from which on it tells a direction
@@ -47,7 +48,7 @@ def level(
     """Turn rows into the frame that stands upright and looks where ``forward`` looks.
 
     acc, gyr (n, 3) m/s2 and rad/s, and quat (n, 4), w first, to earth (z up); forward (3,), any length, frame of acc;
-    out (n, 6): acceleration up, forward, right, and angular rate about these; NaN where ``forward`` is nearly vertical
+    out (6, n): acceleration up, forward, right, and angular rate about these; NaN where ``forward`` is nearly vertical
     """
     cdef Py_ssize_t row
     cdef double w, x, y, z, dot, norm
@@ -70,12 +71,12 @@ def level(
             right[0] = ahead[1] * up[2] - ahead[2] * up[1]
             right[1] = ahead[2] * up[0] - ahead[0] * up[2]
             right[2] = ahead[0] * up[1] - ahead[1] * up[0]
-            out[row, 0] = up[0] * acc[row, 0] + up[1] * acc[row, 1] + up[2] * acc[row, 2]
-            out[row, 1] = ahead[0] * acc[row, 0] + ahead[1] * acc[row, 1] + ahead[2] * acc[row, 2]
-            out[row, 2] = right[0] * acc[row, 0] + right[1] * acc[row, 1] + right[2] * acc[row, 2]
-            out[row, 3] = up[0] * gyr[row, 0] + up[1] * gyr[row, 1] + up[2] * gyr[row, 2]
-            out[row, 4] = ahead[0] * gyr[row, 0] + ahead[1] * gyr[row, 1] + ahead[2] * gyr[row, 2]
-            out[row, 5] = right[0] * gyr[row, 0] + right[1] * gyr[row, 1] + right[2] * gyr[row, 2]
+            out[0, row] = up[0] * acc[row, 0] + up[1] * acc[row, 1] + up[2] * acc[row, 2]
+            out[1, row] = ahead[0] * acc[row, 0] + ahead[1] * acc[row, 1] + ahead[2] * acc[row, 2]
+            out[2, row] = right[0] * acc[row, 0] + right[1] * acc[row, 1] + right[2] * acc[row, 2]
+            out[3, row] = up[0] * gyr[row, 0] + up[1] * gyr[row, 1] + up[2] * gyr[row, 2]
+            out[4, row] = ahead[0] * gyr[row, 0] + ahead[1] * gyr[row, 1] + ahead[2] * gyr[row, 2]
+            out[5, row] = right[0] * gyr[row, 0] + right[1] * gyr[row, 1] + right[2] * gyr[row, 2]
 
 
 def peaks(const double[::1] x, double swing, long long[::1] found):
@@ -108,39 +109,155 @@ def smooth(const double[:, ::1] x, const double[::1] weights, double[:, ::1] out
 
     x and out (channels, n), n > k
     """
-    cdef Py_ssize_t c, row, j, n = x.shape[1], k = weights.shape[0] - 1
-    cdef double total
+    cdef Py_ssize_t c
     with nogil:
         for c in range(x.shape[0]):
+            _smooth(x[c], weights, out[c])
+
+
+cdef void _smooth(const double[::1] x, const double[::1] weights, double[::1] out) noexcept nogil:
+    cdef Py_ssize_t row, j, n = x.shape[0], k = weights.shape[0] - 1, whole = n - k
+    cdef double a, b, c, d, weight
+    row = k
+    while row + 4 <= whole:  # four rows at a time: their sums do not wait for each other
+        weight = weights[0]
+        a, b, c, d = weight * x[row], weight * x[row + 1], weight * x[row + 2], weight * x[row + 3]
+        for j in range(1, k + 1):
+            weight = weights[j]
+            a += weight * (x[row - j] + x[row + j])
+            b += weight * (x[row + 1 - j] + x[row + 1 + j])
+            c += weight * (x[row + 2 - j] + x[row + 2 + j])
+            d += weight * (x[row + 3 - j] + x[row + 3 + j])
+        out[row], out[row + 1], out[row + 2], out[row + 3] = a, b, c, d
+        row += 4
+    for row in range(row, n):
+        out[row] = _partial(x, weights, row)
+    for row in range(min(k, n)):
+        out[row] = _partial(x, weights, row)
+
+
+cdef double _partial(const double[::1] x, const double[::1] weights, Py_ssize_t row) noexcept nogil:
+    """The mean around a row that is near an end, of the rows that are there."""
+    cdef Py_ssize_t j
+    cdef double total = weights[0] * x[row], there = weights[0]
+    for j in range(1, weights.shape[0]):
+        if row >= j:
+            total += weights[j] * x[row - j]
+            there += weights[j]
+        if row + j < x.shape[0]:
+            total += weights[j] * x[row + j]
+            there += weights[j]
+    return total / there
+
+
+def share(const double[:, ::1] part, const double[:, ::1] whole):
+    """Return the variance of the first three channels of ``part`` as a share of those of ``whole``, (channels, n)."""
+    cdef Py_ssize_t c
+    cdef double left = 0.0, power = 0.0
+    with nogil:
+        for c in range(3):
+            left += _variance(part[c])
+            power += _variance(whole[c])
+    return left / power if power > 0.0 else 0.0
+
+
+cdef double _variance(const double[::1] x) noexcept nogil:
+    cdef Py_ssize_t row
+    cdef double away, total = 0.0, squares = 0.0
+    for row in range(x.shape[0]):
+        away = x[row] - x[0]
+        total += away
+        squares += away * away
+    return squares / x.shape[0] - (total / x.shape[0]) * (total / x.shape[0])
+
+
+def landing(const double[:, ::1] smooth, double braking, double[::1] out):
+    """Write smooth[0] less ``braking`` rows times the change of smooth[1] from row to row to out (n,); n > 1."""
+    cdef Py_ssize_t row, last = out.shape[0] - 1
+    with nogil:
+        for row in range(1, last):
+            out[row] = smooth[0, row] - 0.5 * braking * (smooth[1, row + 1] - smooth[1, row - 1])
+        out[0] = smooth[0, 0] - braking * (smooth[1, 1] - smooth[1, 0])
+        out[last] = smooth[0, last] - braking * (smooth[1, last] - smooth[1, last - 1])
+
+
+def trends(const double[:, ::1] x, Py_ssize_t first, Py_ssize_t reach, double[:, ::1] out):
+    """Write the mean of ``reach`` rows on both sides of each row to out (k, n), of x[first], x[first + 1], ... (., n).
+
+    At the ends it is the mean of the rows that are there.
+    """
+    cdef Py_ssize_t c, row, inside, n = x.shape[1]
+    cdef double total
+    with nogil:
+        for c in range(out.shape[0]):
+            total, inside = 0.0, 0
+            for row in range(min(reach, n)):
+                total += x[first + c, row]
+                inside += 1
             for row in range(n):
-                out[c, row] = weights[0] * x[c, row]
-            for j in range(1, k + 1):
-                for row in range(n - j):
-                    out[c, row] += weights[j] * x[c, row + j]
-                for row in range(j, n):
-                    out[c, row] += weights[j] * x[c, row - j]
-            for row in range(n):
-                if k <= row < n - k:
-                    continue
-                total = weights[0]
-                for j in range(1, k + 1):
-                    total += weights[j] * ((row + j < n) + (row - j >= 0))
-                out[c, row] /= total
+                if row + reach < n:
+                    total += x[first + c, row + reach]
+                    inside += 1
+                if row > reach:
+                    total -= x[first + c, row - reach - 1]
+                    inside -= 1
+                out[c, row] = total / inside
+
+
+def repeated(const double[:, ::1] x, Py_ssize_t begin, Py_ssize_t end):
+    """Return how much rows ``begin`` to ``end`` of the first two channels are like as many before them (correlation).
+
+    x (channels, n), 0 <= begin - (end - begin); NaN where they do not vary
+    """
+    cdef Py_ssize_t c, row, n = end - begin
+    cdef double now, before, sums, past, product = 0.0, power = 0.0, past_power = 0.0
+    with nogil:
+        for c in range(2):
+            sums = past = 0.0
+            for row in range(begin, end):
+                sums += x[c, row]
+                past += x[c, row - n]
+            sums /= n
+            past /= n
+            for row in range(begin, end):
+                now, before = x[c, row] - sums, x[c, row - n] - past
+                product += now * before
+                power += now * now
+                past_power += before * before
+        power *= past_power
+    return product / sqrt(power) if power > 0.0 else NAN
+
+
+def reaches(const double[:, ::1] x, Py_ssize_t begin, Py_ssize_t end, double[::1] out):
+    """Write largest less smallest of rows ``begin`` to ``end`` of x (channels, n) to out (channels,); NaN of NaN."""
+    cdef Py_ssize_t c, row
+    cdef double low, high
+    with nogil:
+        for c in range(x.shape[0]):
+            low = high = x[c, begin]
+            for row in range(begin, end):
+                if x[c, row] != x[c, row]:
+                    low = NAN
+                    break
+                low, high = min(low, x[c, row]), max(high, x[c, row])
+            out[c] = high - low
 
 
 def alike(const double[::1] x, Py_ssize_t first, double[::1] out):
     """Write the unbiased autocorrelation of x (n,) at the lags from ``first`` on to ``out``; lags stay below n."""
-    cdef Py_ssize_t k, row, lag
-    cdef double total
+    cdef Py_ssize_t k, row, lags = out.shape[0], whole = x.shape[0] - first - lags + 1  # rows that have all lags
     with nogil:
-        for k in range(out.shape[0]):
-            lag, total = first + k, 0.0
-            for row in range(x.shape[0] - lag):
-                total += x[row] * x[row + lag]
-            out[k] = total / (x.shape[0] - lag)
+        out[:] = 0.0
+        for row in range(whole):
+            for k in range(lags):
+                out[k] += x[row] * x[row + first + k]
+        for k in range(lags):
+            for row in range(whole, x.shape[0] - first - k):
+                out[k] += x[row] * x[row + first + k]
+            out[k] /= x.shape[0] - first - k
 
 
-def harmonics(
+def fit_harmonics(
     const double[:, ::1] rows,
     const double[::1] begin,
     const double[::1] turn,
@@ -150,87 +267,16 @@ def harmonics(
 ):
     """Fit mean and harmonics to equally spaced rows by least squares: normal equations, Cholesky.
 
-    rows   (n, channels)        n >= 2 k + 1
+    rows   (channels, n)        n >= 2 k + 1, k <= 20
     begin, turn (2,)            cosine and sine of the first row's phase, and of the way from row to row
     sums   (2, 2 k + 1)         scratch: sums of cosines and sines of the multiples of the phase
     gram   (2 k + 1, 2 k + 1)   scratch
     fit    (channels, 2 k + 1)  overwritten: mean, cosine 1, sine 1, cosine 2, ...
     """
     with nogil:
-        _sums(rows, begin, turn, sums, fit)
-        _gram(sums, gram)
-        _solve(gram, fit)
-
-
-cdef void _sums(
-    const double[:, ::1] rows,
-    const double[::1] begin,
-    const double[::1] turn,
-    double[:, ::1] sums,
-    double[:, ::1] fit,
-) noexcept nogil:
-    """Sum the basis, and the rows over it."""
-    cdef Py_ssize_t row, c, k, n = sums.shape[1], most = (n - 1) // 2
-    cdef double cosine = begin[0], sine = begin[1], x, y, more
-    sums[:, :] = 0.0
-    fit[:, :] = 0.0
-    for row in range(rows.shape[0]):
-        x, y = 1.0, 0.0
-        for k in range(n):
-            sums[0, k] += x
-            sums[1, k] += y
-            if k <= most:
-                for c in range(rows.shape[1]):
-                    if k > 0:
-                        fit[c, 2 * k - 1] += x * rows[row, c]
-                        fit[c, 2 * k] += y * rows[row, c]
-                    else:
-                        fit[c, 0] += rows[row, c]
-            more = x * cosine - y * sine
-            y = x * sine + y * cosine
-            x = more
-        more = cosine * turn[0] - sine * turn[1]
-        sine = cosine * turn[1] + sine * turn[0]
-        cosine = more
-
-
-cdef void _gram(const double[:, ::1] sums, double[:, ::1] gram) noexcept nogil:
-    """Products of the basis from its sums: cos a cos b = (cos(a - b) + cos(a + b)) / 2, and so on; lower half."""
-    cdef Py_ssize_t i, j, a, b
-    cdef double same
-    for i in range(gram.shape[0]):
-        for j in range(i + 1):
-            a, b = (i + 1) // 2, (j + 1) // 2  # a >= b
-            if j == 0:
-                gram[i, j] = sums[0, a] if i % 2 or i == 0 else sums[1, a]
-            elif i % 2 == j % 2:
-                same = 1.0 if i % 2 else -1.0
-                gram[i, j] = 0.5 * (sums[0, a - b] + same * sums[0, a + b])
-            elif i % 2:  # cosine a, sine b
-                gram[i, j] = 0.5 * (sums[1, a + b] - sums[1, a - b])
-            else:
-                gram[i, j] = 0.5 * (sums[1, a + b] + sums[1, a - b])
-
-
-cdef void _solve(double[:, ::1] gram, double[:, ::1] fit) noexcept nogil:
-    """Factor the lower half of ``gram`` in place and solve for every row of ``fit``."""
-    cdef Py_ssize_t i, j, k, c, n = gram.shape[0]
-    cdef double left
-    for i in range(n):
-        for j in range(i + 1):
-            left = gram[i, j]
-            for k in range(j):
-                left -= gram[i, k] * gram[j, k]
-            gram[i, j] = sqrt(left) if i == j else left / gram[j, j]
-    for c in range(fit.shape[0]):
-        for i in range(n):
-            for k in range(i):
-                fit[c, i] -= gram[i, k] * fit[c, k]
-            fit[c, i] /= gram[i, i]
-        for i in range(n - 1, -1, -1):
-            for k in range(i + 1, n):
-                fit[c, i] -= gram[k, i] * fit[c, k]
-            fit[c, i] /= gram[i, i]
+        harmonics.project(rows, begin, turn, sums, fit)
+        harmonics.products(sums, gram)
+        harmonics.solve(gram, fit)
 
 
 def postures(

@@ -14,7 +14,9 @@ from imuposture.metrics import MetricContext, MetricSet
 __all__ = ["gait"]
 
 
-def gait(gyr: ArrayLike, acc: ArrayLike, *, rate: float, window_s: float = 60.0) -> MetricBlock:
+def gait(
+    gyr: ArrayLike, acc: ArrayLike, *, rate: float, window_s: float = 60.0, bouts: ArrayLike | None = None
+) -> MetricBlock:
     """Find the steps in a recording of one sensor on the lower back, and what they say about the gait.
 
     The sensor may sit any way round: gravity tells up, and the walking itself tells ahead. The same code as in a
@@ -28,6 +30,10 @@ def gait(gyr: ArrayLike, acc: ArrayLike, *, rate: float, window_s: float = 60.0)
         Rate of the rows, Hz; time counts from 0 at the first one.
     window_s : float
         Length of the windows, s.
+    bouts : (m, 2) array_like, s, optional
+        Starts and ends of spans that are known to be walking, from a protocol or another system. Every foot that comes
+        down inside is a step, however short or uneven the walk; outside there is none. Without, walks are found: spans
+        of five steps and more that are alike, so that rummaging is no walk, which leaves out some shuffling and turns.
 
     Returns
     -------
@@ -38,6 +44,8 @@ def gait(gyr: ArrayLike, acc: ArrayLike, *, rate: float, window_s: float = 60.0)
     ------
     SignalError
         If a shape, type or value is wrong.
+    ConfigError
+        If bouts are out of order or overlap.
 
     Examples
     --------
@@ -46,6 +54,12 @@ def gait(gyr: ArrayLike, acc: ArrayLike, *, rate: float, window_s: float = 60.0)
     >>> found = ip.gait(back.lower.gyr, back.lower.acc, rate=100)
     >>> any(event.kind == "walk" for event in found.events)
     True
+
+    Where walking is known, every step of it counts:
+
+    >>> known = ip.gait(back.lower.gyr, back.lower.acc, rate=100, bouts=[(100.0, 130.0)])
+    >>> [event.kind for event in known.events].count("walk")
+    1
     """
     quat = orientation(floats("gyr", gyr, (None, 3)), acc, rate=rate)
     n = len(quat)
@@ -53,7 +67,8 @@ def gait(gyr: ArrayLike, acc: ArrayLike, *, rate: float, window_s: float = 60.0)
     rows = SensorRows(floats("acc", acc, (n, 3)), floats("gyr", gyr, (n, 3)), None, flags)
     columns: dict[str, Any] = {one.name: nothing for one in fields(PostureBlock)}
     columns |= {"time_s": time, "lower_q": quat, "upper_q": quat, "quality": flags, "heading_state": flags}
-    metrics = MetricSet(MetricContext(rate, calibrated=False, window_s=window_s), ["walking"])
+    known = None if bouts is None else tuple((start, end) for start, end in floats("bouts", bouts, (None, 2)).tolist())
+    metrics = MetricSet(MetricContext(rate, calibrated=False, window_s=window_s, bouts=known), ["walking"])
     pushed = metrics.push(PostureBlock(**columns), PairBlock(time, rows, rows))
     rest = metrics.finish()
     events = sorted((*pushed.events, *rest.events), key=lambda event: (event.start_s, event.end_s, event.kind))

@@ -89,7 +89,7 @@ class MetricSet:
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
         self._context = context
-        self._segmentation = Segmentation(context.rate_hz, calibrated=context.calibrated)
+        self._segmentation = Segmentation(context.rate_hz, calibrated=context.calibrated, bouts=context.bouts)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Protocol
 
 from imuposture._blocks import PLANES, MetricBlock, Plane, Side
@@ -86,6 +86,8 @@ class MetricContext:
         The same figures of earlier sessions of this person, worn at the same place: what changes are counted from.
     feedback : str or None
         Feedback rules as TOML; None for those of the package.
+    bouts : tuple of (start, end), s, or None
+        Spans known to be walking, in order: every step inside is one, and none outside. None: walks are found.
 
     Raises
     ------
@@ -109,6 +111,7 @@ class MetricContext:
     exercises: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     baseline: Mapping[str, Sequence[float]] = field(default_factory=dict)
     feedback: str | None = None
+    bouts: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
         _require("rate_hz", self.rate_hz, 1.0, 10_000.0)
@@ -125,6 +128,7 @@ class MetricContext:
                 raise ConfigError(f"neutral_sd_deg knows the planes {', '.join(PLANES)}, got '{plane}'")
             _require(f"neutral_sd_deg[{plane}]", value, 0.0, 180.0)
         templates(self.exercises)
+        _require_bouts(self.bouts or ())
         for name, values in self.baseline.items():
             if (
                 isinstance(values, str)
@@ -146,6 +150,18 @@ class MetricContext:
 def _require(name: str, value: float, low: float, high: float) -> None:
     if not low <= number(value) <= high:
         raise ConfigError(f"{name} must lie between {low:g} and {high:g}, got {value!r}; correct the configuration")
+
+
+def _require_bouts(bouts: Sequence[tuple[float, float]]) -> None:
+    """Bouts are in order and do not overlap, so that a step is in one of them."""
+    latest = -inf
+    for start, end in bouts:
+        if not latest < number(start) < number(end) < inf:
+            raise ConfigError(
+                f"bouts must be (start, end) in seconds, in order and apart from each other, got ({start!r}, {end!r}) "
+                f"after {latest:g}; sort or join them"
+            )
+        latest = end
 
 
 class Metric(Protocol):

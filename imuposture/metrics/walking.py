@@ -5,24 +5,27 @@ Only strides inside steady walking count, so that turning round in a kitchen is 
 
 from collections.abc import Iterator
 from functools import partial
-from math import floor, isnan, sqrt
+from math import floor, hypot, isnan, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imuposture._blocks import Event, Figure, MetricBlock, Plane, Side
+from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, Plane, Side
 from imuposture.metrics._context import NO_ANGLES, MetricContext
 from imuposture.metrics._rows import Windows
 from imuposture.metrics._statistics import Z95, Uncertain
 from imuposture.metrics.segmentation import Observed, gait_cycle
 from imuposture.metrics.segmentation.gait import GAIT_DELAY_S, Step, Stretch, Stride
+from imuposture.metrics.segmentation.gait_walks import STRETCH
 
 __all__ = ["Walking"]
 
 AXES = ("vertical", "forward", "sideways")
 TOGETHER = 40  # strides averaged at a time. Small: noise counts as unevenness; large: a change of speed blurs the mean
+FEWEST_RANKED = 6  # values whose smallest and largest hold the median in 95 % and more
 FEWEST = 3  # strides that tell their mean from their scatter
-BIN_S = 0.001  # s, width of the bins of stride times
-LONGEST_S = 3.0  # s, beyond which stride times are not told apart
+BIN_S = 0.001  # s, width of the bins of step times
+SAME_S = 0.001  # s within which two instants are the same contact
 NO_LOWER = "no acceleration of the lower sensor"
 NO_WALK = "no steady walking of four strides and more"
 RANGE_FIGURES: tuple[tuple[str, Plane], ...] = (
@@ -82,8 +85,9 @@ class Walking:
         walk, self._walk = self._walk, None
         if walk is None:
             return
-        walk.gait.close()
-        self._whole.merge(walk.gait)
+        if walk.steps >= STRETCH:
+            walk.gait.close()
+            self._whole.merge(walk.gait)
         self._walks += 1
         self._walked_s += walk.end_s - walk.start_s
         yield Event("walk", walk.start_s, walk.end_s, details=walk.details())
@@ -121,21 +125,23 @@ class _Walk:
         self.number = first.walk
         self.start_s = self.end_s = first.time_s
         self.gait = _Gait()
-        self._steps = 0
+        self.steps = 0
 
     def take(self, step: Step) -> None:
         if step.stride is not None and step.stride.steady:
             self.gait.add_stride(step.stride, step.side, step.time_s - self.end_s)
         if step.stretch is not None:
             self.gait.add_stretch(step.stretch)
-        self._steps += 1
+        self.steps += 1
         self.end_s = step.time_s
 
     def details(self) -> dict[str, float]:
         """Return the columns of its event."""
-        gait = self.gait
+        gait, steps = self.gait, float(self.steps)
+        if self.steps < STRETCH:
+            return {"steps": steps}
         values = {
-            "steps": float(self._steps),
+            "steps": steps,
             "cadence_spm": gait.cadence()[0],
             "step_regularity": gait.step_regularity[0].value,
             "stride_regularity": gait.stride_regularity[0].value,
@@ -151,27 +157,69 @@ class _Mean:
 
     def __init__(self) -> None:
         self.n = 0
-        self._sums = [0.0, 0.0, 0.0]  # weights, weighted values, weighted squares
+        self._weight = self._sum = self._squares = 0.0
 
     def add(self, value: float, weight: float = 1.0) -> None:
         self.n += 1
-        for k, more in enumerate((weight, weight * value, weight * value * value)):
-            self._sums[k] += more
+        self._weight += weight
+        self._sum += weight * value
+        self._squares += weight * value * value
 
     def merge(self, other: "_Mean") -> None:
         self.n += other.n
-        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        self._weight += other._weight
+        self._sum += other._sum
+        self._squares += other._squares
 
     @property
     def value(self) -> float | None:
-        return self._sums[1] / self._sums[0] if self._sums[0] > 0.0 else None
+        return self._sum / self._weight if self._weight > 0.0 else None
 
     def interval(self) -> tuple[float, float] | tuple[None, None]:
         """Return the 95 % interval of the mean; none of fewer than two."""
         if self.n < 2 or self.value is None:
             return None, None
-        spread = max(self._sums[2] / self._sums[0] - self.value * self.value, 0.0)
+        spread = max(self._squares / self._weight - self.value * self.value, 0.0)
         return Uncertain(self.value, sqrt(spread / (self.n - 1)), self.n - 1).interval()
+
+
+class _Times:
+    """Step times of one foot, in bins."""
+
+    def __init__(self) -> None:
+        self._bins: dict[int, int] = {}
+        self._n = 0
+
+    def add(self, seconds: float) -> None:
+        k = int(seconds / BIN_S)
+        self._bins[k] = self._bins.get(k, 0) + 1
+        self._n += 1
+
+    def merge(self, other: "_Times") -> None:
+        for k, n in other._bins.items():
+            self._bins[k] = self._bins.get(k, 0) + n
+        self._n += other._n
+
+    def median(self) -> float:
+        bins = sorted(self._bins.items())
+        return 0.5 * (_ranked((self._n - 1) // 2, bins) + _ranked(self._n // 2, bins))
+
+    def interval(self) -> tuple[float, float] | None:
+        """Return the 95 % interval of the median (order statistics); none of few."""
+        if self._n < FEWEST_RANKED:
+            return None
+        bins = sorted(self._bins.items())
+        rank = floor((self._n - Z95 * sqrt(self._n)) / 2.0)
+        return _ranked(rank, bins), _ranked(self._n - 1 - rank, bins)
+
+
+def _ranked(rank: int, bins: list[tuple[int, int]]) -> float:
+    """Return a time by its rank: those of a bin are taken as spread evenly over it."""
+    for k, inside in bins:
+        if rank < inside:
+            return (k + (rank + 0.5) / inside) * BIN_S
+        rank -= inside
+    raise IndexError(rank)
 
 
 class _Powers:
@@ -182,11 +230,11 @@ class _Powers:
         self._sum = np.zeros((3, gait_cycle.HARMONICS), np.complex128)
         self._squares = np.zeros((3, gait_cycle.HARMONICS))
 
-    def add(self, spectrum: np.ndarray[tuple[int, ...], np.dtype[np.complex128]]) -> None:
+    def add(self, spectrum: NDArray[np.complex128], power: FloatArray) -> None:
         k = spectrum.shape[1]
         self.n += 1
         self._sum[:, :k] += spectrum
-        self._squares[:, :k] += spectrum.real**2 + spectrum.imag**2
+        self._squares[:, :k] += power
 
     def mirrored(self) -> tuple[float, float]:
         """Return the power that is mirrored half a stride later and that is not, times strides; scatter is taken off.
@@ -204,7 +252,9 @@ class _Gait:
     """What the strides of a walk, or of all walks, come to."""
 
     def __init__(self) -> None:
-        self._times = np.zeros(round(LONGEST_S / BIN_S), np.int64)
+        self._times: dict[Side, _Times] = {"right": _Times(), "left": _Times()}
+        self._strides = 0
+        self._counted_s = -np.inf  # contact that ends the last step whose time was counted
         self.step_regularity = [_Mean() for _ in AXES]
         self.stride_regularity = [_Mean() for _ in AXES]
         self.ratios = [_Mean() for _ in AXES]
@@ -218,7 +268,7 @@ class _Gait:
     def add_stride(self, stride: Stride, side: Side, last_step_s: float) -> None:
         """Take a steady stride that began and ended with ``side``, the step to its end being ``last_step_s`` long."""
         seconds = stride.end_s - stride.start_s
-        self._times[min(int(seconds / BIN_S), len(self._times) - 1)] += 1
+        self._count(stride, side, last_step_s, seconds - last_step_s)
         if stride.spectrum is None:  # every second stride: the others hold the same steps once more
             return
         difference = last_step_s - (seconds - last_step_s)
@@ -227,16 +277,24 @@ class _Gait:
             if not isnan(value):
                 mean.add(value)
         power = stride.spectrum.real**2 + stride.spectrum.imag**2
-        for axis in range(3):
+        for axis, (amplitudes, powers) in enumerate(zip(np.sqrt(power).tolist(), power.tolist(), strict=True)):
             sideways = axis == 2
-            ratio = gait_cycle.harmonic_ratio(np.sqrt(power[axis]), sideways=sideways)
-            improved = gait_cycle.improved_harmonic_ratio(power[axis], sideways=sideways)
+            ratio = gait_cycle.harmonic_ratio(amplitudes, sideways=sideways)
+            improved = gait_cycle.improved_harmonic_ratio(powers, sideways=sideways)
             if ratio is not None and improved is not None:
                 self.ratios[axis].add(ratio)
                 self.improved[axis].add(improved)
-        self._open[side].add(stride.spectrum)
+        self._open[side].add(stride.spectrum, power)
         if self._open[side].n >= TOGETHER:
             self._average(side)
+
+    def _count(self, stride: Stride, side: Side, last_step_s: float, first_step_s: float) -> None:
+        """Count the steps of a stride, each once: a step belongs to two strides."""
+        self._strides += 1
+        if stride.end_s - last_step_s > self._counted_s + SAME_S:
+            self._times["left" if side == "right" else "right"].add(first_step_s)
+        self._times[side].add(last_step_s)
+        self._counted_s = stride.end_s
 
     def add_stretch(self, stretch: Stretch) -> None:
         """Take the regularity of some strides in a row."""
@@ -258,7 +316,9 @@ class _Gait:
 
     def merge(self, walk: "_Gait") -> None:
         """Add a walk that was closed."""
-        self._times += walk._times
+        for side, times in self._times.items():
+            times.merge(walk._times[side])
+        self._strides += walk._strides
         for mine, theirs in zip(self._means(), walk._means(), strict=True):
             mine.merge(theirs)
         self._powers = (self._powers[0] + walk._powers[0], self._powers[1] + walk._powers[1])
@@ -274,28 +334,22 @@ class _Gait:
         return 100.0 * other / (own + other) if own > 0.0 else None
 
     def cadence(self) -> tuple[float | None, float | None, float | None, int]:
-        """Return steps a minute from the median stride, its 95 % interval (order statistics), and the strides."""
-        n = int(self._times.sum())
-        if not n:
+        """Return steps a minute from the median step of either foot, its 95 % interval, and the strides."""
+        if not self._strides:
             return None, None, None, 0
-        below = np.cumsum(self._times)
-        rank = floor((n - Z95 * sqrt(n)) / 2.0)
-        middle = 0.5 * (self._ranked((n - 1) // 2, below) + self._ranked(n // 2, below))
-        if n < 6 or rank < 0:
-            return 120.0 / middle, None, None, n
-        return 120.0 / middle, 120.0 / self._ranked(n - 1 - rank, below), 120.0 / self._ranked(rank, below), n
-
-    def _ranked(self, rank: int, below: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
-        """Return a stride time by its rank: those of a bin are taken as spread evenly over it."""
-        k = int(np.searchsorted(below, rank, side="right"))
-        inside = int(self._times[k])
-        return (k + (rank - (int(below[k]) - inside) + 0.5) / inside) * BIN_S
+        right, left = self._times["right"], self._times["left"]
+        seconds = right.median() + left.median()
+        in_right, in_left = right.interval(), left.interval()
+        if in_right is None or in_left is None:
+            return 120.0 / seconds, None, None, self._strides
+        below, above = (hypot(a - right.median(), b - left.median()) for a, b in zip(in_right, in_left, strict=True))
+        return 120.0 / seconds, 120.0 / (seconds + above), 120.0 / (seconds - below), self._strides
 
     def figures(self, reason: str) -> Iterator[Figure]:
         """Yield the figures; ``reason`` is why there are none."""
         cadence, low, high, strides = self.cadence()
         why = reason if cadence is None else None
-        yield Figure("cadence", cadence, "1/min", "walking.cadence/1", low=low, high=high, n=strides, reason=why)
+        yield Figure("cadence", cadence, "1/min", "walking.cadence/2", low=low, high=high, n=strides, reason=why)
         regularities = (("step_regularity", self.step_regularity), ("stride_regularity", self.stride_regularity))
         for name, means in regularities:
             for axis, mean in zip(AXES, means, strict=True):

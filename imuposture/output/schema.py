@@ -124,7 +124,7 @@ EVENT_DETAILS = (
     Column("coupling_deg", _F64, "deg", "forward bends: mean coupling angle; 0 spine alone, 90 pelvis alone"),
     Column("coupling_early_deg", _F64, "deg", "the same in the first 38 % of the way"),
     Column("steps", _F64, "1", "walks: feet that came down"),
-    Column("cadence_spm", _F64, "1/min", "walks: steps a minute, of the median steady stride"),
+    Column("cadence_spm", _F64, "1/min", "walks: steps a minute, of the median steady steps"),
     Column("step_regularity", _F64, "1", "walks: of the upward acceleration, from step to step"),
     Column("stride_regularity", _F64, "1", "walks: of the upward acceleration, from stride to stride"),
     Column("harmonic_ratio", _F64, "1", "walks: of the upward acceleration"),

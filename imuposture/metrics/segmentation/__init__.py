@@ -3,6 +3,7 @@
 Everything here is told late, once it is certain, so that it is the same live and in batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imuposture._blocks import Event, PairBlock, PostureBlock, no_posture
@@ -52,12 +53,16 @@ class Segmentation:
     rate_hz : float
     calibrated : bool
         Without a calibration the rows are in the sensors' frames, and nobody has said where ahead is.
+    bouts : sequence of (start, end), s, optional
+        Spans that are known to be walking; without, they are found.
     """
 
-    def __init__(self, rate_hz: float, *, calibrated: bool = True) -> None:
+    def __init__(
+        self, rate_hz: float, *, calibrated: bool = True, bouts: Sequence[tuple[float, float]] | None = None
+    ) -> None:
         self._movements = Movements(rate_hz)
         self._profiles = Profiles(rate_hz)
-        self._gait = Gait(rate_hz, (1.0, 0.0, 0.0) if calibrated else None)
+        self._gait = Gait(rate_hz, (1.0, 0.0, 0.0) if calibrated else None, bouts)
         self._activities = Activities(rate_hz, calibrated=calibrated)
 
     def push(self, posture: PostureBlock, segments: PairBlock | None) -> Observed:

@@ -3,8 +3,10 @@
 All on one sensor of the lower back, in the frame that stands upright and looks ahead (up, forward, right).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, cos, pi, sin, sqrt
+from math import ceil, cos, nan, pi, sin
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +23,12 @@ __all__ = [
     "improved_harmonic_ratio",
     "levelled",
     "mirrored",
+    "reaches",
     "regularity",
     "repeated",
     "share",
     "sides",
+    "smoothed",
     "spectrum",
 ]
 
@@ -34,7 +38,7 @@ SMOOTHING_S = (
 TREND_S = 0.7  # s to both sides, over which a mean leaves turns and leaning, which say nothing about the side
 BRAKING_S = 0.09  # s: how much the loss of forward push counts beside the upward one
 SWING = 0.5  # m/s2 by which that rises and falls in a step. Small: shuffling counts; large: slow steps are missed
-SWING_SHARE = 0.25  # of the median fall: lesser ones within a step
+SWING_SHARE = 0.15  # of the median fall: lesser ones within a step. Large: the weak leg of an uneven gait is missed
 SOONEST_S = 0.28  # s from one step to the next
 DELAY_S = 0.04  # s from the contact to the peak (set on two walkers, kept for all)
 SIDEWAYS = 1.0  # m/s2 and
@@ -47,43 +51,34 @@ HARMONICS = 20
 
 @dataclass(frozen=True, slots=True)
 class Contacts:
-    """Feet that come down: row (with a fraction), and how much speaks for the right one: its push, and the pelvis.
-
-    ``smooth`` (n, 4) holds the smoothed rows that they were found in.
-    """
+    """Feet that come down: row (with a fraction), and how much speaks for the right one: its push, and the pelvis."""
 
     row: FloatArray
     pushed: FloatArray
     turned: FloatArray
-    smooth: FloatArray
 
 
 def levelled(acc: FloatArray, gyr: FloatArray, quat: FloatArray, forward: FloatArray) -> FloatArray:
-    """Return (n, 6) m/s2 and rad/s about up, forward and right; ``forward`` (3,) is in the frame of ``acc``."""
-    out = np.empty((len(acc), 6))
+    """Return (6, n) m/s2 and rad/s about up, forward and right; ``forward`` (3,) is in the frame of ``acc`` (n, 3)."""
+    out = np.empty((6, len(acc)))
     whole = np.ascontiguousarray
     _ext.level(whole(acc), whole(gyr), whole(quat), whole(forward), out)
     return out
 
 
-def smoothed(rows: FloatArray, sd_rows: float) -> FloatArray:
-    """Return a Gaussian mean around each row; at the ends, of the rows that are there."""
-    reach = min(int(4.0 * sd_rows) + 1, len(rows) - 1)
-    weights = np.exp(-0.5 * (np.arange(reach + 1) / sd_rows) ** 2)
-    columns = np.ascontiguousarray(rows.T)
-    out = np.empty_like(columns)
-    _ext.smooth(columns, weights / (2.0 * float(weights.sum()) - 1.0), out)
-    means: FloatArray = out.T
-    return means
+def smoothed(level: FloatArray, rate_hz: float) -> FloatArray:
+    """Return a Gaussian mean around each row of (channels, n); at the ends, of the rows that are there."""
+    sd = SMOOTHING_S * rate_hz
+    reach = min(int(4.0 * sd) + 1, level.shape[1] - 1)
+    weights = np.exp(-0.5 * (np.arange(reach + 1) / sd) ** 2)
+    out = np.empty_like(level)
+    _ext.smooth(level, weights / (2.0 * float(weights.sum()) - 1.0), out)
+    return out
 
 
-def running_mean(rows: FloatArray, reach: int) -> FloatArray:
-    """Return the mean of ``reach`` rows on both sides of each row; at the ends, of those that are there."""
-    sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
-    at = np.arange(len(rows))
-    first, end = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(rows))
-    means: FloatArray = (sums[end] - sums[first]) / (end - first)[:, None]
-    return means
+def share(smooth: FloatArray, level: FloatArray) -> float:
+    """Return the variance of smoothed accelerations, the first three channels, as a share of the measured one."""
+    return _ext.share(smooth, level)
 
 
 def forward_of(level: FloatArray, rate_hz: float) -> tuple[float, float]:
@@ -92,25 +87,31 @@ def forward_of(level: FloatArray, rate_hz: float) -> tuple[float, float]:
     Walkers are fastest where they are lowest (the inverted pendulum; Cavagna et al. 1976): the forward acceleration
     goes with the change of the upward one. Sideways sway has half that frequency and drops out.
     """
-    smooth = smoothed(level[:, :3], SMOOTHING_S * rate_hz)
-    change = np.gradient(smooth[:, 0]) * rate_hz
-    return float((smooth[:, 1] * change).sum()), float((smooth[:, 2] * change).sum())
+    smooth = smoothed(level[:3], rate_hz)
+    change = np.gradient(smooth[0]) * rate_hz
+    return float((smooth[1] * change).sum()), float((smooth[2] * change).sum())
 
 
-def contacts(level: FloatArray, rate_hz: float) -> Contacts:
+def contacts(level: FloatArray, smooth: FloatArray, rate_hz: float) -> Contacts:
     """Find the feet that come down: the body is pushed up most, and forward less and less.
 
     The peak of the smoothed upward acceleration lies a little after the contact, and so does the steepest fall of the
     forward one; their sum has one peak a step where either alone has several.
+
+    Parameters
+    ----------
+    level, smooth : (6, n) and (4, n), n > 1, m/s2 and rad/s
+        As `levelled` gives it, and the first four of its channels `smoothed`.
+    rate_hz : float
     """
-    smooth = smoothed(level[:, :4], SMOOTHING_S * rate_hz)
-    signal: FloatArray = np.ascontiguousarray(smooth[:, 0] - BRAKING_S * rate_hz * np.gradient(smooth[:, 1]))
+    signal = np.empty(level.shape[1])
+    _ext.landing(smooth, BRAKING_S * rate_hz, signal)
     top = _tops(signal, rate_hz)
     before, at, after = signal[top - 1], signal[top], signal[top + 1]
     bend = before - 2.0 * at + after
     beside = np.where(bend < 0.0, 0.5 * (before - after) / np.where(bend < 0.0, bend, -1.0), 0.0)
     row: FloatArray = (top + beside - DELAY_S * rate_hz).astype(np.float64)
-    return Contacts(row, *_for_right(level, smooth, top, rate_hz), smooth)
+    return Contacts(row, *_for_right(level, smooth, top, rate_hz))
 
 
 def _tops(signal: FloatArray, rate_hz: float) -> NDArray[np.int64]:
@@ -119,13 +120,17 @@ def _tops(signal: FloatArray, rate_hz: float) -> NDArray[np.int64]:
     rows = found[: _ext.peaks(signal, SWING, found)].copy()
     if len(rows) > 2:
         falls = signal[rows[:-1]] - np.minimum.reduceat(signal, rows)[:-1]
-        rows = found[: _ext.peaks(signal, max(SWING, SWING_SHARE * float(np.median(falls))), found)].copy()
+        least = SWING_SHARE * median(falls.tolist())
+        if least > SWING:
+            rows = found[: _ext.peaks(signal, least, found)].copy()
     rows = _apart(rows, signal, SOONEST_S * rate_hz)
     return rows[(rows > 0) & (rows < len(signal) - 1)]
 
 
 def _apart(rows: NDArray[np.int64], signal: FloatArray, least: float) -> NDArray[np.int64]:
     """Drop the lower one of two that are too near each other."""
+    if len(rows) < 2 or not np.diff(rows).min() < least:
+        return rows
     kept: list[int] = []
     for row in rows.tolist():
         if kept and row - kept[-1] < least:
@@ -140,13 +145,13 @@ def _for_right(
     level: FloatArray, smooth: FloatArray, rows: NDArray[np.int64], rate_hz: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return how much speaks for the right foot: it pushes to the left, and the pelvis turns to bring it forward."""
-    trend = running_mean(level[:, 2:4], round(TREND_S * rate_hz))
-    sway, turn = smooth[:, 2] - trend[:, 0], smooth[:, 3] - trend[:, 1]
+    trend = np.empty((2, level.shape[1]))
+    _ext.trends(level, 2, round(TREND_S * rate_hz), trend)
     half = round(0.25 * rate_hz)
-    before, after = np.maximum(rows - half, 0), np.minimum(rows + half, len(level) - 1)
-    pushed = np.clip((sway[before] - sway[after]) / SIDEWAYS, -SURE, SURE)
-    turned = np.clip(turn[rows] / TURNING, -SURE, SURE)
-    return pushed, turned
+    before, after = np.maximum(rows - half, 0), np.minimum(rows + half, level.shape[1] - 1)
+    sway = (smooth[2, before] - trend[0, before]) - (smooth[2, after] - trend[0, after])
+    turn = smooth[3, rows] - trend[1, rows]
+    return np.clip(sway / SIDEWAYS, -SURE, SURE), np.clip(turn / TURNING, -SURE, SURE)
 
 
 def sides(time_s: FloatArray, right: FloatArray, before: tuple[float, bool] | None) -> list[bool]:
@@ -190,40 +195,34 @@ def spectrum(rows: FloatArray, first: float, length: float) -> NDArray[np.comple
 
     Parameters
     ----------
-    rows : (n, channels), any unit
+    rows : (channels, n), any unit
     first, length : float, rows
         Where the stride begins, and how long it is.
     """
     begin, end = ceil(first), ceil(first + length)
-    inside = np.ascontiguousarray(rows[begin:end])
-    most = min(HARMONICS, (len(inside) - 1) // 2)
+    inside = np.ascontiguousarray(rows[:, begin:end])
+    most = min(HARMONICS, (end - begin - 1) // 2)
     size, step = 2 * most + 1, 2.0 * pi / length
     start = step * (begin - first)
-    fit = np.empty((rows.shape[1], size))
-    _ext.harmonics(
-        inside,
-        np.array([cos(start), sin(start)]),
-        np.array([cos(step), sin(step)]),
-        np.empty((2, size)),
-        np.empty((size, size)),
-        fit,
-    )
+    fit = np.empty((len(rows), size))
+    phases = np.array([[cos(start), sin(start)], [cos(step), sin(step)]])
+    _ext.fit_harmonics(inside, phases[0], phases[1], np.empty((2, size)), np.empty((size, size)), fit)
     return fit[:, 1::2] - 1j * fit[:, 2::2]
 
 
-def harmonic_ratio(amplitude: FloatArray, *, sideways: bool = False) -> float | None:
+def harmonic_ratio(amplitude: Sequence[float], *, sideways: bool = False) -> float | None:
     """Return the sum of the even harmonics by that of the odd ones, inverted sideways; ``amplitude`` (k,) from k = 1.
 
     Smidt et al. 1971; Menz et al. 2003. None where nothing is left to divide by.
     """
-    even, odd = float(amplitude[1::2].sum()), float(amplitude[0::2].sum())
+    even, odd = sum(amplitude[1::2]), sum(amplitude[0::2])
     above, below = (odd, even) if sideways else (even, odd)
     return above / below if below > 0.0 else None
 
 
-def improved_harmonic_ratio(power: FloatArray, *, sideways: bool = False) -> float | None:
+def improved_harmonic_ratio(power: Sequence[float], *, sideways: bool = False) -> float | None:
     """Return the share of power in the harmonics of a symmetric gait, percent (Pasciuto et al. 2017)."""
-    even, odd = float(power[1::2].sum()), float(power[0::2].sum())
+    even, odd = sum(power[1::2]), sum(power[0::2])
     own = odd if sideways else even
     return 100.0 * own / (even + odd) if even + odd > 0.0 else None
 
@@ -244,38 +243,41 @@ def regularity(x: FloatArray, stride: float) -> tuple[float, float]:
         The peaks are looked for within a sixth of the stride around half of it and around it.
     """
     x = np.ascontiguousarray(x - x.mean())
-    power = float(x @ x) / len(x)
+    own = np.empty(1)
+    _ext.alike(x, 0, own)
+    power = float(own[0])
     if power == 0.0:
         return 0.0, 0.0
     return _peak(x, stride / 2.0, stride / 6.0) / power, _peak(x, stride, stride / 6.0) / power
 
 
 def repeated(rows: FloatArray, begin: int, end: int) -> float:
-    """Return how much rows ``begin`` to ``end`` look like as many before them (correlation); NaN where none are."""
+    """Return how much rows ``begin`` to ``end`` of the first two channels look like as many before them (correlation).
+
+    NaN where there are none. ``rows`` (channels, n).
+    """
     n = end - begin
-    if n < 2 or begin < n:
-        return np.nan
-    now, before = rows[begin:end], rows[begin - n : begin]
-    now, before = now - now.mean(axis=0), before - before.mean(axis=0)
-    power = float((now * now).sum()) * float((before * before).sum())
-    return float((now * before).sum()) / sqrt(power) if power > 0.0 else np.nan
+    return _ext.repeated(rows, begin, end) if n > 1 and begin >= n else nan
 
 
-def share(part: FloatArray, whole: FloatArray) -> float:
-    """Return the variance of (n, k) rows as a share of that of others."""
-    power = float(whole.var(axis=0).sum())
-    return float(part.var(axis=0).sum()) / power if power > 0.0 else 0.0
+def reaches(rows: FloatArray, begin: int, end: int) -> list[float]:
+    """Return how far rows ``begin`` to ``end`` of each channel go, (channels, n), NaN where one is missing."""
+    out = np.empty(len(rows))
+    _ext.reaches(rows, begin, end, out)
+    found: list[float] = out.tolist()
+    return found
 
 
 def _peak(x: FloatArray, lag: float, reach: float) -> float:
     """Return the autocorrelation of largest size near a lag (sideways the step's is negative)."""
     first, last = max(1, round(lag - reach)), min(round(lag + reach), len(x) - 2)
-    found = np.empty(max(last + 1 - first, 0))
+    if last < first:
+        return 0.0
+    found = np.empty(last + 1 - first)
     _ext.alike(x, first, found)
     values: list[float] = found.tolist()
-    k = max(range(len(values)), key=lambda j: abs(values[j]), default=None)
-    if k is None:
-        return 0.0
+    sizes = [abs(value) for value in values]
+    k = sizes.index(max(sizes))
     if not 0 < k < len(values) - 1:
         return values[k]
     bend = values[k - 1] - 2.0 * values[k] + values[k + 1]
