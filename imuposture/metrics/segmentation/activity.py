@@ -5,7 +5,7 @@ tipped back and the spine bent, which upright sitters and slouching standers def
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from math import exp, isnan, nan
 from typing import NamedTuple
@@ -49,11 +49,14 @@ class Known:
         """Take what became certain."""
         self._waiting.extend(movements)
 
-    def before(self, epoch: Epoch) -> Iterator[Event]:
-        """Yield what an epoch may know of."""
-        latest = epoch.start_s + ACTIVITY_DELAY_S - LONGEST_DELAY_S - EPOCH_S
+    def before(self, epoch: Epoch) -> Sequence[Event]:
+        """Return what this epoch may know of and the one before it did not."""
+        if not self._waiting:
+            return ()
+        latest, known = epoch.start_s + ACTIVITY_DELAY_S - LONGEST_DELAY_S - EPOCH_S, []
         while self._waiting and self._waiting[0].end_s <= latest:
-            yield self._waiting.popleft()
+            known.append(self._waiting.popleft())
+        return known
 
 
 class _Second(NamedTuple):
