@@ -178,8 +178,8 @@ class _Lying:
 
     def __init__(self, rate_hz: float) -> None:
         limits = ((EVEN_DEG, 1.0), (-EVEN_DEG, -1.0))
-        self.roll, self.apart = Tally(rate_hz, limits), Tally(rate_hz)
-        self.bend = Tally(rate_hz)
+        self.roll = Tally(rate_hz, limits, percentiles=False)
+        self.apart, self.bend = (Tally(rate_hz, percentiles=False) for _ in range(2))
         self.passes, self.holds = Sample(), Sample()
         self.spells: list[tuple[float, float]] = []  # first and latest
         self._holds, self._sweeps = Holds(rate_hz, HOLD_DEG, HOLD_S), _Sweeps(rate_hz)
@@ -196,10 +196,14 @@ class _Lying:
 
     def push(self, posture: PostureBlock) -> list[Event]:
         """Take rows; return what ended."""
-        rows = self._columns(posture)
+        lower = _rolls(posture.lower_q)
+        if self._since == np.inf and np.isnan(lower[0]).all():
+            self.up = np.ones(len(posture), np.uint8)
+            return []
+        rows = self._columns(posture, _rolls(posture.upper_q), lower)
         lying = np.isfinite(rows[1])
         self.up = (~lying).astype(np.uint8)
-        if not lying.any() and self._since == np.inf:
+        if self._since == np.inf and not lying.any():
             return []
         time = posture.time_s
         apart = np.diff(time, prepend=self._latest) > self._step
@@ -239,17 +243,11 @@ class _Lying:
             "bend_while_lying": (self.bend.mean if self.bend.n else None, self.bend.n),
         }
 
-    def _columns(self, posture: PostureBlock) -> FloatArray:
+    def _columns(self, posture: PostureBlock, upper: FloatArray, lower: FloatArray) -> FloatArray:
         """Return time, mean roll, upper less lower roll, lateral bend and facing; roll NaN where nobody lies."""
-        n = len(posture)
-        out = np.empty((5, n))
-        upper, lower, faces = np.empty(n), np.empty(n), np.empty(n)
-        _ext.rolls(np.ascontiguousarray(posture.upper_q), FLAT, upper, faces)
-        _ext.rolls(np.ascontiguousarray(posture.lower_q), FLAT, lower, out[4])
-        out[0], out[3] = posture.time_s, posture.lateral_bend_deg
-        out[1], out[2] = 0.5 * (upper + lower), upper - lower
-        out[1, (faces != out[4]) | (usable(posture) == 0)] = np.nan
-        return out
+        apart, faces = upper[0] - lower[0], lower[1]
+        roll = np.where((upper[1] == faces) & (usable(posture) == 1), 0.5 * (upper[0] + lower[0]), np.nan)
+        return np.stack([posture.time_s, roll, apart, posture.lateral_bend_deg, faces])
 
     def _take(self, rows: FloatArray) -> list[Event]:
         if self._since == np.inf:
@@ -325,7 +323,7 @@ class _Upright:
 
     def forget(self) -> None:
         """Begin anew."""
-        self._tallies = {plane: Tally(self._rate) for plane in CHANGED}
+        self._tallies = {plane: Tally(self._rate, sums=False) for plane in CHANGED}
         self.reached = {(plane, side): Sample() for plane in PLANES for side in SIDES[plane]}
 
     def push(self, posture: PostureBlock, rows: slice, up: FlagArray) -> None:
@@ -344,6 +342,13 @@ class _Upright:
         """Return the median posture; None where there was too little of it."""
         tally = self._tallies[plane]
         return tally.quantiles([0.5])[0] if tally.n >= self._fewest else None
+
+
+def _rolls(quat: FloatArray) -> FloatArray:
+    """Return roll and facing (1 up, -1 down) of a segment; NaN where it does not lie."""
+    found = np.empty((2, len(quat)))
+    _ext.rolls(np.ascontiguousarray(quat), FLAT, found[0], found[1])
+    return found
 
 
 def _side(roll: float) -> Side | None:

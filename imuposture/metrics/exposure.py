@@ -93,8 +93,8 @@ class Exposure:
 def _tallies(rate_hz: float) -> dict[str, Tally]:
     return {
         "inclination": Tally(rate_hz, INCLINATION_LIMITS, DOSE_BEYOND_DEG),
-        **{plane: Tally(rate_hz, SIDE_LIMITS) for plane in SIDED_PLANES},
-        "speed": Tally(rate_hz, reach=FASTEST),
+        **{plane: Tally(rate_hz, SIDE_LIMITS, sums=False, percentiles=False) for plane in SIDED_PLANES},
+        "speed": Tally(rate_hz, reach=FASTEST, sums=False),
     }
 
 
