@@ -158,8 +158,8 @@ class Tally:
         below, middle = np.cumsum(inside), len(self._bins) // 2 - first_bin
         places: FloatArray = (self.n - 1) * np.array(shares)
         first = places.astype(np.int64)
-        low = _ranked(first, inside, below, middle)
-        high = _ranked(np.minimum(first + 1, self.n - 1), inside, below, middle)
+        ranks = np.concatenate([first, np.minimum(first + 1, self.n - 1)])
+        low, high = np.split(_ranked(ranks, inside, below, middle), 2)
         values: list[float] = (low + (places - first) * (high - low)).tolist()
         return values
 

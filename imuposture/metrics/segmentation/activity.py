@@ -6,13 +6,15 @@ tipped back and the spine bent, which upright sitters and slouching standers def
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from math import exp, isnan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imuposture._blocks import Event, FloatArray, PostureBlock
 from imuposture._ext import seconds as _ext
-from imuposture.metrics._rows import Delay, Windows, usable
+from imuposture.metrics._rows import Delay, Seconds, usable
 from imuposture.metrics.segmentation.epochs import EPOCH_S, Epoch, State
 from imuposture.metrics.segmentation.gait import GAIT_DELAY_S, Step
 from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
@@ -66,16 +68,17 @@ class Activities:
     Parameters
     ----------
     rate_hz : float
+    clock : Seconds
+        Knows the seconds of the session.
     calibrated : bool
         Without a calibration nothing is known of the pelvis, and only walking has a name.
     """
 
-    def __init__(self, rate_hz: float, *, calibrated: bool = True) -> None:
-        self._calibrated = calibrated
+    def __init__(self, rate_hz: float, clock: Seconds, *, calibrated: bool = True) -> None:
+        self._clock, self._calibrated = clock, calibrated
         self._step = max(1, round(STEP_S * rate_hz))
         self._per_second = rate_hz / self._step
         self._lean, self._side = Delay(self._step), Delay(self._step)
-        self._windows = Windows(EPOCH_S)
         self._settings = _settings(rate_hz, calibrated=calibrated)
         self._state = np.zeros(_ext.SUMS)
         self._state[0] = -1.0
@@ -84,15 +87,12 @@ class Activities:
         self._walked: set[int] = set()
         self._last_step: Step | None = None
 
-    def push(self, posture: PostureBlock, steps: tuple[Step, ...] = ()) -> tuple[Epoch, ...]:
-        """Take the next rows, and the steps that became certain with them."""
-        for _ in self._windows.split(posture.time_s[:1]):
-            pass
+    def push(self, posture: PostureBlock, number: NDArray[np.int64], steps: tuple[Step, ...] = ()) -> tuple[Epoch, ...]:
+        """Take the next rows, the seconds they lie in, and the steps that became certain with them."""
         if not len(posture):
             return ()
-        index = self._windows.index(posture.time_s)
-        found = _seconds(int(min(index[-1] - index[0], len(index))) + 2)
-        n = _ext.advance(index, *self._columns(posture), self._settings, self._state, found)
+        found = _seconds(int(np.count_nonzero(number[1:] != number[:-1])) + 1)
+        n = _ext.advance(number, *self._columns(posture), self._settings, self._state, found)
         self._mark(steps)
         return tuple(self._take(found[:n]))
 
@@ -115,7 +115,7 @@ class Activities:
         for step in steps:
             last, self._last_step = self._last_step, step
             first = step if last is None or last.walk != step.walk else last
-            span = self._windows.index(np.array([first.time_s, step.time_s]))
+            span = self._clock.number(np.array([first.time_s, step.time_s]))
             self._walked.update(range(int(span[0]), int(span[1]) + 1))
 
     def _take(self, seconds: FloatArray) -> list[Epoch]:
@@ -123,14 +123,15 @@ class Activities:
         if not len(seconds):
             return []
         epochs: list[Epoch] = []
-        steps = np.diff(seconds[:, NUMBER], prepend=self._line[-1, NUMBER])
-        for k, part in enumerate(np.split(seconds, np.flatnonzero(steps > AROUND))):
-            if k > 0:  # too far from the ones before for these to know anything of each other
+        number = np.concatenate([self._line[-1:, NUMBER], seconds[:, NUMBER]])
+        far = np.flatnonzero(number[1:] - number[:-1] > AROUND).tolist()
+        for begin, end in pairwise([0, *far, len(seconds)]):
+            if begin in far:  # too far from the ones before for these to know anything of each other
                 epochs += self._told(len(self._line) - AROUND)
                 self._line = _seconds(AROUND)
-            if len(part):
-                self._line = np.concatenate([self._line, part])
-                self._lie(len(part))
+            if begin < end:
+                self._line = np.concatenate([self._line, seconds[begin:end]])
+                self._lie(end - begin)
                 waiting = self._line[AROUND:, NUMBER]
                 epochs += self._told(int(np.count_nonzero(waiting <= waiting[-1] - DELAY)))
         return epochs
@@ -154,7 +155,7 @@ class Activities:
         rows, votes = self._line[AROUND : AROUND + count], np.empty((count, 2))
         _ext.votes(self._line, AROUND, votes)
         self._line = self._line[count:]
-        start_s = self._windows.start(0) + rows[:, NUMBER] * EPOCH_S
+        start_s = self._clock.start(rows[:, NUMBER])
         columns = zip(start_s.tolist(), rows.tolist(), votes.tolist(), strict=True)
         epochs = [
             Epoch(start, *self._judged(row, odds, n), row[LEAN], row[FLEXION], row[MOTION])
