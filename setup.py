@@ -31,6 +31,7 @@ MODULES = {
     ),
     "movements": ([], ["ext/movement_state.pxd"]),
     "profiles": ([], []),
+    "seconds": ([], []),
     "smoothing": (
         [*(f"ext/smoothing_{part}.c" for part in ("bias", "lanes", "north")), *reversed(KERNELS)],
         [*STEP, "ext/smoothing.h"],

@@ -1,4 +1,4 @@
-"""Angles in, finished excursions out: a hysteresis machine a plane (compiled half of imuposture/metrics/segmentation/movements.py).
+"""Angles in, finished excursions out: a hysteresis machine a plane (compiled half of segmentation/movements.py).
 
 Each plane remembers the level it rests at. Row n needs what row n - 1 left behind, so the loop is here. Planes do not
 know each other except that each notes how far the other two moved during its own excursion; the Python half decides

@@ -1,4 +1,4 @@
-"""A movement's rows in, its phases and their smoothness out (compiled half of imuposture/metrics/segmentation/profiles.py).
+"""A movement's rows in, its phases and their smoothness out (compiled half of metrics/segmentation/profiles.py).
 
 Shapes and values are checked there; nothing here raises or allocates. Sources of the measures stand in the Python half.
 """
@@ -171,64 +171,124 @@ cdef double _sparc(
     Py_ssize_t n, const Settings* settings, const double[::1] cosine, double[:, ::1] work
 ) noexcept nogil:
     """Return the spectral arc length of the ``n`` speeds in ``work[0]``."""
-    cdef Py_ssize_t bins = 16, k, last = 0, first = -1, high
+    cdef Py_ssize_t bins = 16, k, last = 0, first = -1, high, row
     cdef double largest = 0.0, arc = 0.0, step, change
     while bins < 16 * n:
         bins *= 2
-    for k in range(n, bins):
-        work[0, k] = 0.0
-    for k in range(bins):
+    for k in range(n):
         work[1, k] = 0.0
-    _transform(bins, n, cosine, &work[0, 0], &work[1, 0])
     high = <Py_ssize_t>(settings.cut_hz * bins / settings.rate_hz) + 1
     high = high if high < bins // 2 + 1 else bins // 2 + 1
+    row = _transform(bins, n, high, cosine, work)
     for k in range(high):
-        work[2, k] = sqrt(work[0, k] * work[0, k] + work[1, k] * work[1, k])
-        if work[2, k] > largest:
-            largest = work[2, k]
+        work[row, k] = sqrt(work[row, k] * work[row, k] + work[row + 1, k] * work[row + 1, k])
+        if work[row, k] > largest:
+            largest = work[row, k]
     for k in range(high):
-        if work[2, k] >= settings.threshold * largest:
+        if work[row, k] >= settings.threshold * largest:
             first = k if first < 0 else first
             last = k
     if largest <= 0.0 or last <= first:
         return NAN
     step = 1.0 / (last - first)
     for k in range(first, last):
-        change = (work[2, k + 1] - work[2, k]) / largest
+        change = (work[row, k + 1] - work[row, k]) / largest
         arc += sqrt(step * step + change * change)
     return -arc
 
 
-cdef void _transform(Py_ssize_t n, Py_ssize_t filled, const double[::1] cosine, double* re, double* im) noexcept nogil:
-    """Replace n (a power of 2) complex values, zero from ``filled`` on, by their transform (Cooley and Tukey 1965)."""
-    cdef Py_ssize_t half, i, j, k, a, b, wave = 4 * (cosine.shape[0] - 1), at, quarter = cosine.shape[0] - 1
-    cdef double c, s, x, y
-    half = n // 2  # decimation in frequency: the input in order, the output by reversed bits
+cdef Py_ssize_t _transform(
+    Py_ssize_t n, Py_ssize_t filled, Py_ssize_t wanted, const double[::1] cosine, double[:, ::1] work
+) noexcept nogil:
+    """Transform n (a power of 2) complex values, in rows 0 and 1 and zero from ``filled`` on, in the order of Stockham.
+
+    Cochran et al. 1967: each stage reads two rows and writes the two others, and values end up in their order. Return
+    the row of the real parts; only the first ``wanted`` values are there.
+    """
+    cdef Py_ssize_t half = n // 2, done = 1, row = 0, k
+    while half >= filled:
+        _unfold(half, done, filled, cosine, &work[row, 0], &work[row + 1, 0], &work[2 - row, 0], &work[3 - row, 0])
+        half, done, row = half // 2, 2 * done, 2 - row
+    for k in range(done * filled, n):
+        work[row, k] = work[row + 1, k] = 0.0
     while half > 0:
-        for j in range(half if half < filled else filled):  # beyond, both of a pair are zero
-            at = j * (wave // (2 * half))  # 0 to half a wave
-            c = cosine[at] if at <= quarter else -cosine[2 * quarter - at]
-            s = cosine[quarter - at] if at <= quarter else cosine[at - quarter]
-            a = j
-            while a < n:
-                b = a + half
-                x, y = re[a] - re[b], im[a] - im[b]
-                re[a] += re[b]
-                im[a] += im[b]
-                re[b], im[b] = x * c + y * s, y * c - x * s
-                a += 2 * half
-        half //= 2
-    j = 0
-    for i in range(n - 1):
-        if i < j:
-            x, y = re[i], im[i]
-            re[i], im[i] = re[j], im[j]
-            re[j], im[j] = x, y
-        k = n // 2
-        while k <= j:
-            j -= k
-            k //= 2
-        j += k
+        _stage(half, done, wanted, cosine, work, row)
+        half, done, row = half // 2, 2 * done, 2 - row
+    return row
+
+
+cdef inline void _unfold(
+    Py_ssize_t half,
+    Py_ssize_t done,
+    Py_ssize_t filled,
+    const double[::1] cosine,
+    const double* re,
+    const double* im,
+    double* to_re,
+    double* to_im,
+) noexcept nogil:
+    """Do a stage in which the second of each pair is zero."""
+    cdef Py_ssize_t p, q, k, to
+    cdef double c, s
+    for p in range(filled):
+        _wave(p, half, cosine, &c, &s)
+        for q in range(done):
+            k, to = done * p + q, 2 * done * p + q
+            to_re[to], to_im[to] = re[k], im[k]
+            to_re[to + done] = re[k] * c + im[k] * s
+            to_im[to + done] = im[k] * c - re[k] * s
+
+
+cdef inline void _stage(
+    Py_ssize_t half, Py_ssize_t done, Py_ssize_t wanted, const double[::1] cosine, double[:, ::1] work, Py_ssize_t row
+) noexcept nogil:
+    """Do a stage; what is on the way to values that nobody wants is left out."""
+    cdef Py_ssize_t p, part, count = done if done < wanted else wanted
+    cdef double c, s
+    cdef double* to
+    cdef const double* a
+    cdef const double* b
+    for p in range(half):
+        for part in range(2):
+            a, b = &work[row + part, done * p], &work[row + part, done * (p + half)]
+            to = &work[2 - row + part, 2 * done * p]
+            _sums(count, a, b, to)
+            if wanted > done:
+                _differences(done, a, b, to + done)
+        if wanted > done:
+            _wave(p, half, cosine, &c, &s)
+            _turn(done, c, s, &work[2 - row, 2 * done * p + done], &work[3 - row, 2 * done * p + done])
+
+
+cdef inline void _wave(
+    Py_ssize_t p, Py_ssize_t half, const double[::1] cosine, double* c, double* s
+) noexcept nogil:
+    """Give cosine and sine of p of ``half`` steps of half a wave."""
+    cdef Py_ssize_t quarter = cosine.shape[0] - 1, at = p * (2 * quarter // half)
+    c[0] = cosine[at] if at <= quarter else -cosine[2 * quarter - at]
+    s[0] = cosine[quarter - at] if at <= quarter else cosine[at - quarter]
+
+
+# One loop for each: with fewer arrays at a time the compiler can tell that they do not overlap, and takes two values.
+cdef inline void _sums(Py_ssize_t n, const double* a, const double* b, double* to) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        to[k] = a[k] + b[k]
+
+
+cdef inline void _differences(Py_ssize_t n, const double* a, const double* b, double* to) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        to[k] = a[k] - b[k]
+
+
+cdef inline void _turn(Py_ssize_t n, double c, double s, double* re, double* im) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef double x, y
+    for k in range(n):
+        x, y = re[k], im[k]
+        re[k] = x * c + y * s
+        im[k] = y * c - x * s
 
 
 cdef double _jerk(

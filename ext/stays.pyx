@@ -16,6 +16,7 @@ def classify(
     const double[::1] x,
     const unsigned char[::1] keep,
     const double[::1] cuts,
+    const double[::1] above,
     const signed char[::1] levels,
     bint absolute,
     double margin,
@@ -27,25 +28,46 @@ def classify(
     x        (n,)  of which the size only counts where ``absolute``
     keep     (n,)  0 or 1
     cuts     (m,)  rising; a value at a cut is on the side of zero, so that mirrored rows fall into mirrored classes
+    above    (m,)  the same for a value that has to be above: of cuts on the left of zero, or at it, the number before
     levels   (m + 1,) what each class is called
     margin         a class is left only this far beyond a cut, so that noise at a cut does not change it again and again
     state    (1,)  class of the latest row, -1 at first; overwritten
     codes    (n,)  overwritten
     """
     with nogil:
-        _classify(x, keep, cuts, levels, absolute, margin, state, codes)
+        if margin == 0.0:
+            _classify(x, keep, above, levels, absolute, codes)
+        else:
+            _follow(x, keep, cuts, above, levels, absolute, margin, state, codes)
 
 
 cdef void _classify(
     const double[::1] x,
     const unsigned char[::1] keep,
+    const double[::1] above,
+    const signed char[::1] levels,
+    bint absolute,
+    signed char[::1] codes,
+) noexcept nogil:
+    cdef Py_ssize_t row
+    cdef double value
+    for row in range(x.shape[0]):
+        value = fabs(x[row]) if absolute else x[row]
+        codes[row] = levels[_beyond(value, above)] if keep[row] and not isnan(value) else -1
+
+
+cdef void _follow(
+    const double[::1] x,
+    const unsigned char[::1] keep,
     const double[::1] cuts,
+    const double[::1] above,
     const signed char[::1] levels,
     bint absolute,
     double margin,
     signed char[::1] state,
     signed char[::1] codes,
 ) noexcept nogil:
+    """Classify rows of which each depends on the one before."""
     cdef Py_ssize_t row
     cdef int last = state[0]
     cdef double value
@@ -53,8 +75,8 @@ cdef void _classify(
         value = fabs(x[row]) if absolute else x[row]
         if not keep[row] or isnan(value):
             last = -1
-        elif last < 0 or margin == 0.0:
-            last = _beyond(value, cuts)
+        elif last < 0:
+            last = _beyond(value, above)
         else:
             while last < cuts.shape[0] and value > cuts[last] + margin:
                 last += 1
@@ -64,10 +86,11 @@ cdef void _classify(
     state[0] = <signed char>last
 
 
-cdef inline int _beyond(double value, const double[::1] cuts) noexcept nogil:
-    cdef int k, n = 0
-    for k in range(cuts.shape[0]):
-        n += value > cuts[k] if cuts[k] > 0.0 else value >= cuts[k]
+cdef inline int _beyond(double value, const double[::1] above) noexcept nogil:
+    """How many cuts a value is beyond: neighbours are mostly beyond the same, so that the way is known beforehand."""
+    cdef int n = 0
+    while n < above.shape[0] and value > above[n]:
+        n += 1
     return n
 
 
@@ -201,7 +224,7 @@ def rolls(const double[:, ::1] quat, double flattest, double[::1] out, double[::
     quat      (n, 4) segment -> earth, w-first; rows may be NaN
     flattest         cosine: the long axis is at most this far out of the horizontal plane
     out       (n,)   overwritten: angle about the long axis, 0 with the front straight up, or straight down
-    facing    (n,)   overwritten: 1 front up, -1 front down
+    facing    (n,)   overwritten: 1 front up, -1 front down; NaN likewise
     """
     with nogil:
         _rolls(quat, flattest, out, facing)
@@ -214,10 +237,11 @@ cdef void _rolls(
     cdef double w, x, y, z, along, front, side
     for row in range(quat.shape[0]):
         w, x, y, z = quat[row, 0], quat[row, 1], quat[row, 2], quat[row, 3]
-        front, along, side = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
-        facing[row] = 1.0 if front >= 0.0 else -1.0
-        out[row] = NAN
+        along = 2.0 * (y * z + w * x)
+        out[row] = facing[row] = NAN
         if fabs(along) <= flattest:
+            front, side = 2.0 * (x * z - w * y), 1.0 - 2.0 * (x * x + y * y)
+            facing[row] = 1.0 if front >= 0.0 else -1.0
             out[row] = SPATIAL_DEG * spatial_atan2(-side, fabs(front))
 
 

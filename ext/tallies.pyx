@@ -36,37 +36,47 @@ def add(
     sd       (n,)      standard deviation of x, or no rows at all where it is of no interest
     keep     (n,)      0 or 1
     limits, signs (m,) row i counts the values beyond limits[i] in the direction signs[i] (+1 above, -1 below)
-    sums     (4,)      values, standard deviations, values above dead_band less it, values below -dead_band likewise
-    running  (4,)      the same sums, over more rows than those of this tally
+    sums     (4,)      values, standard deviations, values above dead_band less it, values below -dead_band likewise;
+                       (0,) where they are of no interest, then the three counts of them stay zero too
+    running  (4,)      the same sums, over more rows than those of this tally; as long as ``sums``
     counts   (4 + m,)  values, finite standard deviations, above dead_band, below -dead_band, beyond each limit
-    bins     (2k + 1,) values by size; bin k is centred on 0 and ``width`` wide, the outer two take all beyond
+    bins     (2k + 1,) values by size; bin k is centred on 0 and ``width`` wide, the outer two take all beyond; or (0,)
     filled   (2,)      first and last bin that may hold anything
     """
     with nogil:
-        _add(x, sd, keep, limits, signs, dead_band, 1.0 / width, sums, running, counts, bins, filled)
+        if sums.shape[0]:
+            _sum(x, sd, keep, dead_band, sums, running, counts)
+        else:
+            counts[0] += _known(x, keep)
+        if limits.shape[0]:
+            _compare(x, keep, limits, signs, counts)
+        if bins.shape[0]:
+            _sort(x, keep, 1.0 / width, bins, filled)
 
 
-cdef void _add(
+cdef Py_ssize_t _known(const double[::1] x, const unsigned char[::1] keep) noexcept nogil:
+    cdef Py_ssize_t row, n = 0
+    for row in range(x.shape[0]):
+        n += keep[row] != 0 and not isnan(x[row])
+    return n
+
+
+cdef void _sum(
     const double[::1] x,
     const double[::1] sd,
     const unsigned char[::1] keep,
-    const double[::1] limits,
-    const double[::1] signs,
     double dead_band,
-    double per_bin,
     double[::1] sums,
     double[::1] running,
     long long[::1] counts,
-    long long[::1] bins,
-    long long[::1] filled,
 ) noexcept nogil:
-    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2, first = filled[0], last = filled[1]
-    cdef double value, above, below
+    """Add up values and what is beyond the dead band, and their standard deviations."""
+    cdef Py_ssize_t row, k
+    cdef double value
     cdef bint spread = sd.shape[0] > 0
     cdef double[4] sum = [sums[0], sums[1], sums[2], sums[3]]
     cdef double[4] more = [running[0], running[1], running[2], running[3]]
     cdef long long[4] count = [0, 0, 0, 0]
-    _innermost(limits, signs, &above, &below)
     for row in range(x.shape[0]):
         value = x[row]
         if not keep[row] or isnan(value):
@@ -78,19 +88,47 @@ cdef void _add(
             _count(2, value - dead_band, sum, more, count)
         elif value < -dead_band:
             _count(3, -value - dead_band, sum, more, count)
-        if value > above or value < below:  # few rows are beyond any limit
-            for k in range(limits.shape[0]):
-                counts[4 + k] += signs[k] * value > signs[k] * limits[k]
-        k = middle + _bin(value, per_bin, middle)
-        bins[k] += 1
-        first = min(first, k)
-        last = max(last, k)
     for k in range(4):
         sums[k] = sum[k]
         running[k] = more[k]
         counts[k] += count[k]
-    filled[0] = first
-    filled[1] = last
+
+
+cdef inline void _count(int k, double value, double *sum, double *more, long long *count) noexcept nogil:
+    sum[k] += value
+    more[k] += value
+    count[k] += 1
+
+
+cdef void _compare(
+    const double[::1] x,
+    const unsigned char[::1] keep,
+    const double[::1] limits,
+    const double[::1] signs,
+    long long[::1] counts,
+) noexcept nogil:
+    """Count values beyond limits; few rows are beyond any."""
+    cdef Py_ssize_t row, k
+    cdef double above, below
+    _innermost(limits, signs, &above, &below)
+    for row in range(x.shape[0]):
+        if (x[row] > above or x[row] < below) and keep[row]:
+            for k in range(limits.shape[0]):
+                counts[4 + k] += signs[k] * x[row] > signs[k] * limits[k]
+
+
+cdef void _sort(
+    const double[::1] x, const unsigned char[::1] keep, double per_bin, long long[::1] bins, long long[::1] filled
+) noexcept nogil:
+    """Put values into bins."""
+    cdef Py_ssize_t row, k, middle = bins.shape[0] // 2, first = filled[0], last = filled[1]
+    for row in range(x.shape[0]):
+        if keep[row] and not isnan(x[row]):
+            k = middle + _bin(x[row], per_bin, middle)
+            bins[k] += 1
+            first = min(first, k)
+            last = max(last, k)
+    filled[0], filled[1] = first, last
 
 
 cdef void _innermost(
@@ -104,12 +142,6 @@ cdef void _innermost(
             above[0] = min(above[0], limits[k])
         else:
             below[0] = max(below[0], limits[k])
-
-
-cdef inline void _count(int k, double value, double *sum, double *more, long long *count) noexcept nogil:
-    sum[k] += value
-    more[k] += value
-    count[k] += 1
 
 
 cdef inline Py_ssize_t _bin(double value, double per_bin, Py_ssize_t most) noexcept nogil:

@@ -99,7 +99,7 @@ def test_imports_point_up_the_listing():
 
 def test_a_stage_uses_only_its_own_compiled_half():
     # Metrics are many and compiled by what they do, and fusion has two variants; those halves carry their own names.
-    metrics = {"movements", "profiles", "stays", "strides", "tallies"}
+    metrics = {"movements", "profiles", "seconds", "stays", "strides", "tallies"}
     halves = {"fusion": {"fusion", "smoothing"}, "metrics": metrics, "_checks": {"checks"}}
     for file in PYTHON_FILES:
         names = imported(ast.parse(file.read_text(encoding="utf-8")))

@@ -7,6 +7,7 @@ def classify(
     x: FloatArray,
     keep: FlagArray,
     cuts: FloatArray,
+    above: FloatArray,
     levels: NDArray[np.int8],
     absolute: bool,
     margin: float,

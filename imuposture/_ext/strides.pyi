@@ -16,13 +16,3 @@ def alike(x: FloatArray, first: int, out: FloatArray) -> None: ...
 def fit_harmonics(
     rows: FloatArray, begin: FloatArray, turn: FloatArray, sums: FloatArray, gram: FloatArray, fit: FloatArray
 ) -> None: ...
-def postures(
-    index: NDArray[np.int64],
-    quat: FloatArray,
-    forward: FloatArray,
-    flexion: FloatArray,
-    lean: FloatArray,
-    motion: FloatArray,
-    state: FloatArray,
-    found: FloatArray,
-) -> int: ...

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imuposture._blocks import FlagArray, FloatArray, PostureBlock, Quality
 
-__all__ = ["Delay", "Windows", "usable"]
+__all__ = ["GAP", "HEADING_UNKNOWN", "Delay", "Seconds", "Windows", "usable"]
 
 GRACE_S = 5e-7  # s; a row that should open a window may lie a rounding error before it
 
@@ -62,7 +62,40 @@ class Delay:
         return change
 
 
-def usable(posture: PostureBlock) -> FlagArray:
-    """Return 1 for rows that hold a posture, 0 for those in a gap."""
-    keep: FlagArray = ((posture.quality & Quality.GAP) == 0).astype(np.uint8)
+class Seconds:
+    """Rows and the seconds of the session they lie in."""
+
+    def __init__(self) -> None:
+        self._windows = Windows(1.0)
+        self._latest = -1
+
+    def push(self, time: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        """Return the number of each row's second, and which rows are the first of theirs."""
+        if not len(time):
+            return np.empty(0, np.int64), np.empty(0, np.intp)
+        for _ in self._windows.split(time[:1]):
+            pass
+        number = self._windows.index(time)
+        first = np.flatnonzero(number[1:] != number[:-1]) + 1
+        if number[0] != self._latest:
+            first = np.concatenate([[0], first])
+        self._latest = int(number[-1])
+        return number, first
+
+    def number(self, time: FloatArray) -> NDArray[np.int64]:
+        """Return the number of the second of each time."""
+        return self._windows.index(time)
+
+    def start(self, number: FloatArray) -> FloatArray:
+        """Return when seconds begin, s."""
+        return self._windows.start(0) + number
+
+
+# Plain numbers: a row of flags becomes one of 64-bit integers where an `IntFlag` is asked for.
+GAP, HEADING_UNKNOWN = int(Quality.GAP), int(Quality.HEADING_UNKNOWN)
+
+
+def usable(posture: PostureBlock, *, heading: bool = False) -> FlagArray:
+    """Return 1 for rows that hold a posture (and of which the heading is known), 0 for others."""
+    keep: FlagArray = ((posture.quality & (GAP | HEADING_UNKNOWN if heading else GAP)) == 0).view(np.uint8)
     return keep

@@ -39,6 +39,7 @@ class Classifier:
         margin: float = 0.0,
     ) -> None:
         self._cuts = np.array(cuts, dtype=np.float64)
+        self._above = np.where(self._cuts > 0.0, self._cuts, np.nextafter(self._cuts, -np.inf))
         self._levels = np.array(range(len(cuts) + 1) if levels is None else levels, dtype=np.int8)
         self._absolute, self._margin = absolute, margin
         self._state = np.full(1, -1, dtype=np.int8)
@@ -47,7 +48,8 @@ class Classifier:
         """Return the level of each row."""
         codes = np.empty(len(x), dtype=np.int8)
         x = np.ascontiguousarray(x)
-        _ext.classify(x, keep, self._cuts, self._levels, self._absolute, self._margin, self._state, codes)
+        known = self._cuts, self._above, self._levels
+        _ext.classify(x, keep, *known, self._absolute, self._margin, self._state, codes)
         return codes
 
 

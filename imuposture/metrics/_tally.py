@@ -34,6 +34,8 @@ class Tally:
         Dose counts beyond plus and minus this much.
     reach : float
         Percentiles are exact to half a bin (0.025) within plus and minus this.
+    sums, percentiles : bool
+        False: nobody will ask for mean and dose, or for percentiles.
     """
 
     def __init__(
@@ -42,15 +44,18 @@ class Tally:
         limits: Sequence[tuple[float, float]] = (),
         dead_band: float = 0.0,
         reach: float = REACH,
+        *,
+        sums: bool = True,
+        percentiles: bool = True,
     ) -> None:
         self._minute = 60.0 * rate_hz
         self._limits = np.array([limit for limit, _ in limits], dtype=np.float64)
         self._signs = np.array([sign for _, sign in limits], dtype=np.float64)
         self._dead_band = dead_band
-        self._sums = np.zeros(4)
-        self._running = np.zeros(4)
+        self._sums = np.zeros(4 if sums else 0)
+        self._running = np.zeros_like(self._sums)
         self._counts = np.zeros(4 + len(limits), dtype=np.int64)
-        self._bins = np.zeros(2 * round(reach / BIN) + 1, dtype=np.int64)
+        self._bins = np.zeros(2 * round(reach / BIN) + 1 if percentiles else 0, dtype=np.int64)
         self._filled = _nowhere(self._bins)
 
     def add(self, x: FloatArray, sd: FloatArray, keep: FlagArray) -> None:
@@ -153,8 +158,8 @@ class Tally:
         below, middle = np.cumsum(inside), len(self._bins) // 2 - first_bin
         places: FloatArray = (self.n - 1) * np.array(shares)
         first = places.astype(np.int64)
-        low = _ranked(first, inside, below, middle)
-        high = _ranked(np.minimum(first + 1, self.n - 1), inside, below, middle)
+        ranks = np.concatenate([first, np.minimum(first + 1, self.n - 1)])
+        low, high = np.split(_ranked(ranks, inside, below, middle), 2)
         values: list[float] = (low + (places - first) * (high - low)).tolist()
         return values
 

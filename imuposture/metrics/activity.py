@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import isnan
 
 from imuposture._blocks import Event, Figure, MetricBlock
@@ -28,7 +29,7 @@ class Activity:
         del context
         self._spent: dict[State, float] = dict.fromkeys(STATES, 0.0)
         self._bouts: dict[State, list[float]] = {state: [] for state in STATES}
-        self._bout: tuple[State, float, float] | None = None
+        self._bout: _Bout | None = None
         self._leans: deque[float] = deque(maxlen=3 * SHIFT_S)
         self._shifts = self._fidgets = 0
         self._quiet_until = 0
@@ -37,52 +38,51 @@ class Activity:
 
     def push(self, seen: Observed) -> MetricBlock:
         """Take finished epochs; give the bouts that ended."""
-        return MetricBlock(tuple(event for epoch in seen.activity for event in self._taken(epoch)))
+        events: list[Event] = []
+        for epoch in seen.activity:
+            self._spent[epoch.state] += EPOCH_S
+            self._look_for_shifts(epoch)
+            if (gone := self._still.push(epoch)) is not None:
+                events.append(self._removed(gone))
+            bout = self._bout
+            if bout is None or bout.state != epoch.state or epoch.start_s - bout.end_s >= 0.5 * EPOCH_S:
+                events += self._ended()
+                bout = self._bout = _Bout(epoch.state, epoch.start_s)
+            bout.end_s = epoch.start_s + EPOCH_S
+        return MetricBlock(tuple(events))
 
     def finish(self, seen: Observed) -> MetricBlock:
         """Give the last bout and the figures of the session."""
-        events = [event for epoch in seen.activity for event in self._taken(epoch)]
-        events += [*self._ended(), *self._removed(self._still.finish())]
+        events = [*self.push(seen).events, *self._ended()]
+        if (gone := self._still.finish()) is not None:
+            events.append(self._removed(gone))
         return MetricBlock(tuple(events), summary=tuple(self._summary()))
 
-    def _taken(self, epoch: Epoch) -> Iterator[Event]:
-        self._spent[epoch.state] += EPOCH_S
-        self._look_for_shifts(epoch)
-        yield from self._removed(self._still.push(epoch))
-        bout, end = self._bout, epoch.start_s + EPOCH_S
-        if bout is not None and bout[0] == epoch.state and epoch.start_s - bout[2] < 0.5 * EPOCH_S:
-            self._bout = (bout[0], bout[1], end)
-            return
-        yield from self._ended()
-        self._bout = (epoch.state, epoch.start_s, end)
-
-    def _ended(self) -> Iterator[Event]:
+    def _ended(self) -> list[Event]:
         bout, self._bout = self._bout, None
-        if bout is None or bout[2] - bout[1] < SHORTEST_S or bout[0] in ("unknown", "transition"):
-            return
-        self._bouts[bout[0]].append(bout[2] - bout[1])
-        yield Event(bout[0], bout[1], bout[2])
+        if bout is None or bout.end_s - bout.start_s < SHORTEST_S or bout.state in ("unknown", "transition"):
+            return []
+        self._bouts[bout.state].append(bout.end_s - bout.start_s)
+        return [Event(bout.state, bout.start_s, bout.end_s)]
 
-    def _removed(self, gone: "_Gone | None") -> Iterator[Event]:
-        if gone is not None:
-            for state, seconds in gone.spent.items():
-                self._spent[state] -= seconds
-            yield Event("not_worn", gone.start_s, gone.end_s)
+    def _removed(self, gone: "_Gone") -> Event:
+        for state, seconds in gone.spent.items():
+            self._spent[state] -= seconds
+        return Event("not_worn", gone.start_s, gone.end_s)
 
     def _look_for_shifts(self, epoch: Epoch) -> None:
         """Compare the median of five seconds with that of the five before last, where all are upright and known."""
         self._quiet_until -= 1
-        counts = epoch.state in UPRIGHT and not isnan(epoch.lean_deg)
-        self._upright += counts
-        if counts:
-            self._leans.append(epoch.lean_deg)
-        else:
-            self._leans.clear()
-        if self._quiet_until > 0 or len(self._leans) < 3 * SHIFT_S:
+        leans = self._leans
+        if epoch.state not in UPRIGHT or isnan(epoch.lean_deg):
+            leans.clear()
             return
-        leans = list(self._leans)
-        if max(leans) - min(leans) < SHIFT_DEG:
-            return
+        self._upright += 1
+        leans.append(epoch.lean_deg)
+        if self._quiet_until <= 0 and len(leans) == 3 * SHIFT_S and max(leans) - min(leans) >= SHIFT_DEG:
+            self._compare(list(leans))
+
+    def _compare(self, leans: list[float]) -> None:
         before, middle, after = (leans[k : k + SHIFT_S] for k in (0, SHIFT_S, 2 * SHIFT_S))
         base, now = median(before), median(after)
         if max(map(abs, (lean - now for lean in after))) >= 0.5 * SHIFT_DEG:
@@ -124,12 +124,27 @@ class Activity:
             yield Figure(name, value, "s", "activity.bouts/1", n=len(bouts), reason=why)
 
 
+@dataclass(slots=True)
+class _Bout:
+    """Seconds of the same state, one after the other."""
+
+    state: State
+    start_s: float
+    end_s: float = 0.0
+
+
 class _Gone:
     """A time in which the sensors were not worn, and what it had been taken for."""
 
-    def __init__(self, start_s: float) -> None:
+    def __init__(self, start_s: float, lean_deg: float) -> None:
         self.start_s = self.end_s = start_s
         self.spent: dict[State, float] = {}
+        self._low = self._high = lean_deg
+
+    def takes(self, lean_deg: float) -> bool:
+        """Widen the band by an inclination, if it is known; say whether no living trunk would keep to it."""
+        self._low, self._high = min(self._low, lean_deg), max(self._high, lean_deg)
+        return self._high - self._low <= STILL_DEG
 
 
 class _Still:
@@ -137,23 +152,17 @@ class _Still:
 
     def __init__(self) -> None:
         self._open: _Gone | None = None
-        self._band = (0.0, 0.0)
         self.seconds = 0.0
         self.bouts = 0
 
     def push(self, epoch: Epoch) -> _Gone | None:
-        lean, gone = epoch.lean_deg, self._open
-        low, high = min(self._band[0], lean), max(self._band[1], lean)
-        follows = gone is not None and epoch.start_s - gone.end_s < 0.5 * EPOCH_S
-        if gone is None or not follows or not high - low <= STILL_DEG:
+        lean, gone, ended = epoch.lean_deg, self._open, None
+        if gone is None or epoch.start_s - gone.end_s >= 0.5 * EPOCH_S or not gone.takes(lean):
             ended = self.finish()
-            self._open = None if isnan(lean) else _Gone(epoch.start_s)
-            self._band = (lean, lean)
-        else:
-            ended, self._band = None, (low, high)
-        if self._open is not None:
-            self._open.end_s = epoch.start_s + EPOCH_S
-            self._open.spent[epoch.state] = self._open.spent.get(epoch.state, 0.0) + EPOCH_S
+            self._open = gone = None if isnan(lean) else _Gone(epoch.start_s, lean)
+        if gone is not None:
+            gone.end_s = epoch.start_s + EPOCH_S
+            gone.spent[epoch.state] = gone.spent.get(epoch.state, 0.0) + EPOCH_S
         return ended
 
     def finish(self) -> _Gone | None:

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import pi, sqrt
 
-from imuposture._blocks import Figure, MetricBlock, Plane, Quality, Verdict
+from imuposture._blocks import Figure, MetricBlock, Plane, Verdict
 from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext
-from imuposture.metrics._rows import usable
 from imuposture.metrics._sides import Half, Halves, missing_side
 from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_quantile, t_tail
 from imuposture.metrics._tally import Span, Tally, WindowTallies
@@ -56,11 +55,9 @@ class Asymmetry:
         """Take rows and finished movements; give the windows that ended."""
         posture = seen.posture
         self._halves.take(seen.movements)
-        keep = usable(posture)
-        heading = keep & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
         columns = {
-            "lateral_bend": (posture.lateral_bend_deg, posture.lateral_bend_sd_deg, keep),
-            "axial_rotation": (posture.axial_rotation_deg, posture.axial_rotation_sd_deg, heading),
+            "lateral_bend": (posture.lateral_bend_deg, posture.lateral_bend_sd_deg, seen.usable),
+            "axial_rotation": (posture.axial_rotation_deg, posture.axial_rotation_sd_deg, seen.facing),
         }
         ended = self._tallies.push(posture.time_s, columns)
         return MetricBlock(windows=tuple(figure for window in ended for figure in self._window(window)))

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock, Quality
+from imuposture._blocks import Event, Figure, FloatArray, MetricBlock, PostureBlock
 from imuposture._ext import tallies as _ext
 from imuposture.metrics._context import NO_ANGLES, NO_ROWS, MetricContext
-from imuposture.metrics._rows import usable
 from imuposture.metrics._sides import analysed
 from imuposture.metrics._statistics import Sample, median
 from imuposture.metrics.segmentation import Observed
@@ -54,12 +53,12 @@ class Changes:
         posture, events = seen.posture, self._changed(seen.movements)
         events += self._count(self._breaks.push(seen.activity))
         if len(posture):
-            lean = np.where(usable(posture) == 1, posture.trunk_inclination_deg, np.nan)
+            lean = seen.lean_deg
             self._analysed = self._analysed or analysed(posture)
             self._rows += len(posture)
-            self._usable += int(np.isfinite(lean).sum())
+            self._usable += int(np.count_nonzero(np.isfinite(lean)))
             events += self._count(self._bouts.push(posture, lean))
-            events += self._count(self._gap_events(posture))
+            events += self._count(self._gap_events(seen))
             self._last_s = float(posture.time_s[-1])
         return MetricBlock(tuple(events))
 
@@ -86,13 +85,15 @@ class Changes:
                 self._gaps += 1
         return events
 
-    def _gap_events(self, posture: PostureBlock) -> list[Event]:
+    def _gap_events(self, seen: Observed) -> list[Event]:
         """Return runs of missing rows that ended; they run from their first row to the next row that is there."""
-        missing = (posture.quality & Quality.GAP) != 0
+        missing = seen.usable == 0
+        if self._gap_start_s is None and not missing.any():
+            return []
         before = np.concatenate([[self._gap_start_s is not None], missing[:-1]])
         events = []
         for row in np.flatnonzero(missing != before).tolist():
-            time = float(posture.time_s[row])
+            time = float(seen.posture.time_s[row])
             if missing[row]:
                 self._gap_start_s = time
             elif self._gap_start_s is not None:
@@ -153,13 +154,16 @@ class _Breaks:
         self._active: tuple[float, float] | None = None  # start of the first and end of the latest epoch of a run
 
     def push(self, activity: tuple[Epoch, ...]) -> list[Event]:
-        return [event for epoch in activity for event in self._take(epoch)]
+        events: list[Event] = []
+        for epoch in activity:
+            events += self._take(epoch)
+        return events
 
     def finish(self) -> list[Event]:
         return self._end()
 
     def _take(self, epoch: Epoch) -> list[Event]:
-        events = []
+        events: list[Event] = []
         if self._active is not None and epoch.start_s - self._active[1] >= PAUSE_S - 0.5 * EPOCH_S:
             events = self._end()
         if on_feet(epoch):

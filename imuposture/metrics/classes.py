@@ -9,9 +9,9 @@ from functools import reduce
 
 import numpy as np
 
-from imuposture._blocks import Figure, FlagArray, FloatArray, MetricBlock, PostureBlock, Quality
+from imuposture._blocks import Figure, FlagArray, FloatArray, MetricBlock
 from imuposture.metrics._context import NO_ROWS, MetricContext
-from imuposture.metrics._rows import Windows, usable
+from imuposture.metrics._rows import Windows
 from imuposture.metrics._stays import Classifier, CodeArray, Holds, Stays
 from imuposture.metrics._thresholds import Frequency, Holding, Rule, ThresholdSet, threshold_set
 from imuposture.metrics.segmentation import Observed
@@ -33,7 +33,7 @@ class Classes:
     def push(self, seen: Observed) -> MetricBlock:
         """Take rows."""
         if self._judged and len(seen.posture):
-            known = quantities(seen.posture)
+            known = quantities(seen)
             for judged in self._judged:
                 judged.push(seen.posture.time_s, known)
         return MetricBlock()
@@ -44,16 +44,15 @@ class Classes:
         return MetricBlock(summary=tuple(figure for judged in self._judged for figure in judged.figures()))
 
 
-def quantities(posture: PostureBlock) -> Quantities:
+def quantities(seen: Observed) -> Quantities:
     """Return the angles that thresholds speak of, by name, each with the rows that count."""
-    keep = usable(posture)
-    heading = keep & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
+    posture, keep = seen.posture, seen.usable
     return {
         "trunk_forward": (posture.trunk_inclination_deg, keep),
         "trunk_side": (0.5 * (posture.upper_side_deg + posture.lower_side_deg), keep),
         "curvature": (posture.upper_forward_deg - posture.lower_forward_deg, keep),
         "lateral_bend": (posture.lateral_bend_deg, keep),
-        "rotation": (posture.axial_rotation_deg, heading),
+        "rotation": (posture.axial_rotation_deg, seen.facing),
     }
 
 

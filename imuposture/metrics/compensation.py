@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imuposture._blocks import Figure, MetricBlock, PostureBlock, Quality
+from imuposture._blocks import Figure, MetricBlock, PostureBlock
 from imuposture.metrics._context import NO_ROWS, MetricContext
 from imuposture.metrics._norms import published_sem
-from imuposture.metrics._rows import Windows
+from imuposture.metrics._rows import GAP
 from imuposture.metrics._statistics import Sample, difference, median
 from imuposture.metrics.changed import RANGES, change
 from imuposture.metrics.segmentation import Observed
@@ -18,6 +19,8 @@ STILL_DEG = 2.0  # degrees from second to second. Small: sway ends stances; larg
 STANCE_S = 4  # s that a stance lasts at least
 UPRIGHT_DEG = 25.0  # forward and backward; side inclinations of who sits are those of who stands
 SIDEWAYS_DEG = 20.0
+LOOKED = ("upper_side_deg", "lower_side_deg", "upper_forward_deg", "lower_forward_deg")
+LIMITS = np.array([SIDEWAYS_DEG, SIDEWAYS_DEG, UPRIGHT_DEG, UPRIGHT_DEG])
 STANCES = 5  # at the beginning and at the end, which are compared
 SHIFT_DEG = 5.0  # degrees of drift that no return to a stance explains: people return within about 2
 
@@ -55,8 +58,7 @@ class Wear:
 
     def __init__(self, context: MetricContext) -> None:
         del context
-        self._seconds = Windows(1.0)
-        self._latest = -1
+        self._rows = 0
         self._stance: list[list[float]] = []
         self._first: list[list[float]] = []
         self._last: list[list[float]] = []
@@ -65,7 +67,7 @@ class Wear:
     def push(self, seen: Observed) -> MetricBlock:
         """Take rows."""
         if len(seen.posture):
-            self._look(seen.posture)
+            self._look(seen.posture, seen.starts)
         return MetricBlock()
 
     def finish(self, seen: Observed) -> MetricBlock:
@@ -74,21 +76,13 @@ class Wear:
         self._end()
         return MetricBlock(summary=tuple(self._figure(k, role) for k, role in enumerate(("upper", "lower"))))
 
-    def _look(self, posture: PostureBlock) -> None:
+    def _look(self, posture: PostureBlock, first: NDArray[np.intp]) -> None:
         """Look at the first row of every second."""
-        for _ in self._seconds.split(posture.time_s[:1]):
-            pass
-        number = self._seconds.index(posture.time_s)
-        first = np.flatnonzero(np.diff(number, prepend=self._latest))
-        self._latest = int(number[-1])
-        names = ("upper_side_deg", "lower_side_deg", "upper_forward_deg", "lower_forward_deg")
-        rows = np.stack([getattr(posture, name)[first] for name in names], axis=1)
-        rows[(posture.quality[first] & Quality.GAP) != 0] = np.nan
-        limits = np.array([SIDEWAYS_DEG, SIDEWAYS_DEG, UPRIGHT_DEG, UPRIGHT_DEG])
-        upright = (np.abs(rows) <= limits).all(axis=1)
-        looked = upright | np.concatenate([[bool(self._stance)], upright[:-1]])
-        for row, stands in zip(rows[looked].tolist(), upright[looked].tolist(), strict=True):
-            if not stands or (self._stance and _moved(row, self._stance[0])):
+        self._rows += len(posture)
+        rows = np.stack([getattr(posture, name)[first] for name in LOOKED], axis=1)
+        upright = (np.abs(rows) <= LIMITS).all(axis=1) & ((posture.quality[first] & GAP) == 0)
+        for row, stands in zip(rows.tolist(), upright.tolist(), strict=True):
+            if self._stance and not (stands and _still(row, self._stance[0])):
                 self._end()
             if stands:
                 self._stance.append(row)
@@ -104,7 +98,7 @@ class Wear:
     def _figure(self, k: int, role: str) -> Figure:
         name, definition = f"stance_drift_{role}", "compensation.stance_drift/1"
         if len(self._last) < STANCES:
-            why = f"fewer than {2 * STANCES} still, upright stances" if self._latest >= 0 else NO_ROWS
+            why = f"fewer than {2 * STANCES} still, upright stances" if self._rows else NO_ROWS
             return Figure(name, None, "deg", definition, n=self._count, reason=why)
         late, early = Sample(), Sample()
         for sample, stances in ((late, self._last), (early, self._first)):
@@ -118,5 +112,6 @@ class Wear:
         return figure._replace(reason="the sensor has moved, or the person stands differently: calibrate again")
 
 
-def _moved(row: list[float], first: list[float]) -> bool:
-    return any(abs(x - before) > STILL_DEG for x, before in zip(row, first, strict=True))
+def _still(row: list[float], first: list[float]) -> bool:
+    (a, b, c, d), (e, f, g, h) = row, first
+    return abs(a - e) <= STILL_DEG and abs(b - f) <= STILL_DEG and abs(c - g) <= STILL_DEG and abs(d - h) <= STILL_DEG

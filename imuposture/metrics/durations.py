@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from math import sqrt
 
-import numpy as np
-
 from imuposture._blocks import Figure, MetricBlock
 from imuposture.metrics._context import NO_ROWS, MetricContext
-from imuposture.metrics._rows import usable
 from imuposture.metrics._stays import Classifier, Holds, Stays
 from imuposture.metrics.segmentation import Observed
 
@@ -53,10 +50,8 @@ class Durations:
         """Take rows."""
         posture = seen.posture
         if len(posture):
-            keep = usable(posture)
-            lean = np.where(keep == 1, posture.trunk_inclination_deg, np.nan)
-            self._stays.push(posture.time_s, self._cut.push(lean, keep))
-            self._take(self._holds.push(posture.time_s, lean))
+            self._stays.push(posture.time_s, self._cut.push(seen.lean_deg, seen.usable))
+            self._take(self._holds.push(posture.time_s, seen.lean_deg))
         return MetricBlock()
 
     def finish(self, seen: Observed) -> MetricBlock:

@@ -15,7 +15,6 @@ import numpy as np
 from imuposture._blocks import PLANES, Event, Figure, FlagArray, FloatArray, MetricBlock, Plane, PostureBlock, Side
 from imuposture._ext import stays as _ext
 from imuposture.metrics._context import NO_ANGLES, MetricContext
-from imuposture.metrics._rows import usable
 from imuposture.metrics._sides import SIDES
 from imuposture.metrics._statistics import Sample, Uncertain, difference
 from imuposture.metrics._stays import FOUND, STEPS, Holds
@@ -54,8 +53,10 @@ class Evenness:
     def push(self, seen: Observed) -> MetricBlock:
         """Take rows and finished movements; give passes and holds that ended."""
         posture = seen.posture
-        events = self._lying.push(posture) if len(posture) and self._context.calibrated else []
-        self._note(posture)
+        events: list[Event] = []
+        if len(posture) and self._context.calibrated:
+            events = self._lying.push(posture, seen.usable)
+            self._note(seen)
         self._moves += seen.movements
         if len(posture):
             self._sort(float(posture.time_s[-1]))
@@ -77,17 +78,15 @@ class Evenness:
             elif event.start_s > self._last_s:
                 self._after.move(event)
 
-    def _note(self, posture: PostureBlock) -> None:
+    def _note(self, seen: Observed) -> None:
         """Count upright rows before the first time of lying and after the latest."""
-        if not len(posture) or not self._context.calibrated:
-            return
-        spells, time = self._lying.spells, posture.time_s
+        spells, time = self._lying.spells, seen.posture.time_s
         if spells and spells[0][0] < self._first_s:
             self._first_s = spells[0][0]
-        up = self._lying.up
+        keep = self._lying.up & seen.usable
         first = int(np.searchsorted(time, self._first_s))
         if first:
-            self._before.push(posture, slice(0, first), up)
+            self._before.push(seen.posture, slice(0, first), keep)
         if not spells:
             return
         if spells[-1][1] != self._last_s:
@@ -95,7 +94,7 @@ class Evenness:
             self._after.forget()
         last = int(np.searchsorted(time, self._last_s, side="right"))
         if last < len(time):
-            self._after.push(posture, slice(last, len(time)), up)
+            self._after.push(seen.posture, slice(last, len(time)), keep)
 
     def _why(self) -> str | None:
         if not self._context.calibrated:
@@ -178,8 +177,8 @@ class _Lying:
 
     def __init__(self, rate_hz: float) -> None:
         limits = ((EVEN_DEG, 1.0), (-EVEN_DEG, -1.0))
-        self.roll, self.apart = Tally(rate_hz, limits), Tally(rate_hz)
-        self.bend = Tally(rate_hz)
+        self.roll = Tally(rate_hz, limits, percentiles=False)
+        self.apart, self.bend = (Tally(rate_hz, percentiles=False) for _ in range(2))
         self.passes, self.holds = Sample(), Sample()
         self.spells: list[tuple[float, float]] = []  # first and latest
         self._holds, self._sweeps = Holds(rate_hz, HOLD_DEG, HOLD_S), _Sweeps(rate_hz)
@@ -194,12 +193,16 @@ class _Lying:
         """Whether most of the time was spent on the back."""
         return 2 * self._supine > self.roll.n
 
-    def push(self, posture: PostureBlock) -> list[Event]:
+    def push(self, posture: PostureBlock, keep: FlagArray) -> list[Event]:
         """Take rows; return what ended."""
-        rows = self._columns(posture)
+        lower = _rolls(posture.lower_q)
+        if self._since == np.inf and np.isnan(lower[0]).all():
+            self.up = np.ones(len(posture), np.uint8)
+            return []
+        rows = self._columns(posture, _rolls(posture.upper_q), lower, keep)
         lying = np.isfinite(rows[1])
         self.up = (~lying).astype(np.uint8)
-        if not lying.any() and self._since == np.inf:
+        if self._since == np.inf and not lying.any():
             return []
         time = posture.time_s
         apart = np.diff(time, prepend=self._latest) > self._step
@@ -239,17 +242,11 @@ class _Lying:
             "bend_while_lying": (self.bend.mean if self.bend.n else None, self.bend.n),
         }
 
-    def _columns(self, posture: PostureBlock) -> FloatArray:
+    def _columns(self, posture: PostureBlock, upper: FloatArray, lower: FloatArray, keep: FlagArray) -> FloatArray:
         """Return time, mean roll, upper less lower roll, lateral bend and facing; roll NaN where nobody lies."""
-        n = len(posture)
-        out = np.empty((5, n))
-        upper, lower, faces = np.empty(n), np.empty(n), np.empty(n)
-        _ext.rolls(np.ascontiguousarray(posture.upper_q), FLAT, upper, faces)
-        _ext.rolls(np.ascontiguousarray(posture.lower_q), FLAT, lower, out[4])
-        out[0], out[3] = posture.time_s, posture.lateral_bend_deg
-        out[1], out[2] = 0.5 * (upper + lower), upper - lower
-        out[1, (faces != out[4]) | (usable(posture) == 0)] = np.nan
-        return out
+        apart, faces = upper[0] - lower[0], lower[1]
+        roll = np.where((upper[1] == faces) & (keep == 1), 0.5 * (upper[0] + lower[0]), np.nan)
+        return np.stack([posture.time_s, roll, apart, posture.lateral_bend_deg, faces])
 
     def _take(self, rows: FloatArray) -> list[Event]:
         if self._since == np.inf:
@@ -325,13 +322,13 @@ class _Upright:
 
     def forget(self) -> None:
         """Begin anew."""
-        self._tallies = {plane: Tally(self._rate) for plane in CHANGED}
+        self._tallies = {plane: Tally(self._rate, sums=False) for plane in CHANGED}
         self.reached = {(plane, side): Sample() for plane in PLANES for side in SIDES[plane]}
 
-    def push(self, posture: PostureBlock, rows: slice, up: FlagArray) -> None:
-        """Take rows, of which ``up`` tells those that do not lie."""
+    def push(self, posture: PostureBlock, rows: slice, keep: FlagArray) -> None:
+        """Take rows, of which ``keep`` tells those that are known and do not lie."""
         lean = np.abs(posture.trunk_inclination_deg[rows])
-        keep = (usable(posture)[rows] & up[rows] & (lean <= UPRIGHT_DEG)).astype(np.uint8)
+        keep = keep[rows] & (lean <= UPRIGHT_DEG)
         self._tallies["flexion"].add(posture.flexion_deg[rows], NO_SD, keep)
         self._tallies["lateral_bend"].add(posture.lateral_bend_deg[rows], NO_SD, keep)
 
@@ -344,6 +341,13 @@ class _Upright:
         """Return the median posture; None where there was too little of it."""
         tally = self._tallies[plane]
         return tally.quantiles([0.5])[0] if tally.n >= self._fewest else None
+
+
+def _rolls(quat: FloatArray) -> FloatArray:
+    """Return roll and facing (1 up, -1 down) of a segment; NaN where it does not lie."""
+    found = np.empty((2, len(quat)))
+    _ext.rolls(np.ascontiguousarray(quat), FLAT, found[0], found[1])
+    return found
 
 
 def _side(roll: float) -> Side | None:

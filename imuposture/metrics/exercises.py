@@ -11,9 +11,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from imuposture._blocks import PLANES, Event, Figure, FloatArray, MetricBlock, Plane, PostureBlock, Quality, Side
+from imuposture._blocks import PLANES, Event, Figure, FloatArray, MetricBlock, Plane, PostureBlock, Side
 from imuposture.metrics._context import NO_ANGLES, MetricContext
-from imuposture.metrics._rows import Windows
+from imuposture.metrics._rows import GAP
 from imuposture.metrics._sides import SIDES, analysed
 from imuposture.metrics._statistics import Z95
 from imuposture.metrics._templates import Template, templates
@@ -83,7 +83,7 @@ class Exercises:
         events = [ended for event in seen.movements for ended in self._take(event)]
         if len(seen.posture):
             self._analysed = self._analysed or analysed(seen.posture)
-            events += self._holds.push(seen.posture)
+            events += self._holds.push(seen.posture, seen.starts)
             last_s = float(seen.posture.time_s[-1]) - PAUSE_S - LONGEST_DELAY_S
             for plane in [plane for plane, run in self._runs.items() if run.events[-1].end_s < last_s]:
                 events += self._close(plane)
@@ -160,20 +160,13 @@ class _Holds:
 
     def __init__(self, wanted: tuple[Template, ...]) -> None:
         self._wanted = wanted
-        self._seconds = Windows(1.0)
-        self._latest = -1
         self._open: tuple[Template, Side | None, list[list[float]]] | None = None
 
-    def push(self, posture: PostureBlock) -> list[Event]:
-        """Take rows; give the holds that ended."""
-        for _ in self._seconds.split(posture.time_s[:1]):
-            pass
-        number = self._seconds.index(posture.time_s)
-        first = np.flatnonzero(np.diff(number, prepend=self._latest))
-        self._latest = int(number[-1])
+    def push(self, posture: PostureBlock, first: NDArray[np.intp]) -> list[Event]:
+        """Take rows, and which of them are the first of a second; give the holds that ended."""
         angles = [getattr(posture, f"{plane}_deg")[first] for plane in PLANES]
         rows = np.stack([posture.time_s[first], posture.trunk_inclination_deg[first], *angles], axis=1)
-        rows[(posture.quality[first] & Quality.GAP) != 0, 1:] = np.nan
+        rows[(posture.quality[first] & GAP) != 0, 1:] = np.nan
         looked = self._worth_a_look(rows)
         return [event for row in rows[looked].tolist() for event in self._take(row)]
 

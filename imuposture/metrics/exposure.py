@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from imuposture._blocks import Figure, MetricBlock, Quality, Side
+from imuposture._blocks import Figure, MetricBlock, Side
 from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext
-from imuposture.metrics._rows import Delay, usable
+from imuposture.metrics._rows import Delay
 from imuposture.metrics._tally import NO_SD, Span, Tally, WindowTallies
 from imuposture.metrics.segmentation import Observed
 
@@ -19,6 +19,7 @@ __all__ = ["Exposure"]
 ABOVE_DEG = (20.0, 45.0, 60.0, 90.0)  # degrees; limits of trunk posture in use among ergonomists (docs/metrics.md)
 BELOW_DEG = (0.0, -20.0)
 SHARES = {"p5": 0.05, "p10": 0.10, "p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+WANTED = list(SHARES.values())
 SPEED_S = 0.5  # s over which a speed is taken. Small: sensor noise; large: misses short movements
 FASTEST = 720.0  # degrees a second, beyond which percentiles of the speed are not told apart
 DOSE_BEYOND_DEG = 20.0  # degrees of inclination from which on the dose counts
@@ -53,15 +54,12 @@ class Exposure:
 
     def push(self, seen: Observed) -> MetricBlock:
         """Take rows; give the windows that ended."""
-        posture = seen.posture
-        keep = usable(posture)
-        heading = keep & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
-        lean = np.where(keep == 1, posture.trunk_inclination_deg, np.nan)
+        posture, keep, lean = seen.posture, seen.usable, seen.lean_deg
         speed = np.abs(self._delay.push(lean)) / self._span_s
         columns = {
             "inclination": (lean, NO_SD, keep),
             "lateral_bend": (posture.lateral_bend_deg, NO_SD, keep),
-            "axial_rotation": (posture.axial_rotation_deg, NO_SD, heading),
+            "axial_rotation": (posture.axial_rotation_deg, NO_SD, seen.facing),
             "speed": (speed, NO_SD, keep),
         }
         ended = self._tallies.push(posture.time_s, columns)
@@ -93,8 +91,8 @@ class Exposure:
 def _tallies(rate_hz: float) -> dict[str, Tally]:
     return {
         "inclination": Tally(rate_hz, INCLINATION_LIMITS, DOSE_BEYOND_DEG),
-        **{plane: Tally(rate_hz, SIDE_LIMITS) for plane in SIDED_PLANES},
-        "speed": Tally(rate_hz, reach=FASTEST),
+        **{plane: Tally(rate_hz, SIDE_LIMITS, sums=False, percentiles=False) for plane in SIDED_PLANES},
+        "speed": Tally(rate_hz, reach=FASTEST, sums=False),
     }
 
 
@@ -110,6 +108,6 @@ def _beyond(
 
 def _percentiles(new: partial[Figure], tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:
     n, why = tally.n, None if tally.n else NO_ROWS
-    values = tally.quantiles(list(SHARES.values())) if n else [None] * len(SHARES)
+    values = tally.quantiles(WANTED) if n else [None] * len(SHARES)
     for label, value in zip(SHARES, values, strict=True):
         yield new(f"{name}_{label}", value, unit, definition, n=n, reason=why)

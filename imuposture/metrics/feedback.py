@@ -3,6 +3,7 @@
 Rules are data (feedback.toml). Live and replayed sessions give the same alerts.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from math import isnan
@@ -29,32 +30,32 @@ class Feedback:
         self._round = Roundness()
         self._known = Known()
         self._watches = [_Watch(rule, number, self._round) for number, rule in enumerate(self._rules.rules, 1)]
-        self._said = [{"alert": 0, "reward": 0} for _ in self._watches]
+        self._counters = [watch.condition for watch in self._watches if isinstance(watch.condition, _OneSide)]
 
     def push(self, seen: Observed) -> MetricBlock:
         """Take movements and finished epochs; give what the wearer is told."""
         self._known.take(seen.movements)
-        return MetricBlock(tuple(event for epoch in seen.activity for event in self._told(epoch)))
+        events: list[Event] = []
+        for epoch in seen.activity:
+            for movement in self._known.before(epoch):
+                self._round.learn(movement)
+                for counter in self._counters:
+                    counter.learn(movement)
+            self._round.push(epoch)
+            for watch in self._watches:
+                event = watch.push(epoch)
+                if event is not None and not self._rules.silent(event.end_s):
+                    watch.said[event.kind] += 1
+                    events.append(event)
+        return MetricBlock(tuple(events))
 
     def finish(self, seen: Observed) -> MetricBlock:
         """Give the last ones and how often each rule spoke."""
         return MetricBlock(self.push(seen).events, summary=tuple(self._summary()))
 
-    def _told(self, epoch: Epoch) -> Iterator[Event]:
-        for movement in self._known.before(epoch):
-            self._round.learn(movement)
-            for watch in self._watches:
-                watch.learn(movement)
-        self._round.push(epoch)
-        for watch, said in zip(self._watches, self._said, strict=True):
-            event = watch.push(epoch)
-            if event is not None and not self._rules.silent(event.end_s):
-                said[event.kind] += 1
-                yield event
-
     def _summary(self) -> Iterator[Figure]:
-        for watch, said in zip(self._watches, self._said, strict=True):
-            for kind, count in said.items():
+        for watch in self._watches:
+            for kind, count in watch.said.items():
                 definition = f"feedback.{kind}s/1@{watch.rule.name}"
                 yield Figure(f"{kind}s", float(count), "1", definition, n=count)
 
@@ -65,22 +66,20 @@ class _Watch:
     def __init__(self, rule: Rule, number: int, about: Roundness) -> None:
         self.rule = rule
         self._details = {"rule": float(number)}
-        self._condition = _CONDITIONS[rule.when](rule, about)
+        self.condition = _CONDITIONS[rule.when](rule, about)
+        self.said = {"alert": 0, "reward": 0}
         self._told_s: float | None = None  # when the latest alert was given
         self._owed = False  # an alert that no reward has answered
         self._over_s: float | None = None
 
-    def learn(self, movement: Event) -> None:
-        self._condition.learn(movement)
-
     def push(self, epoch: Epoch) -> Event | None:
-        since = self._condition.push(epoch)
+        since = self.condition.push(epoch)
+        if since is None and not self._owed:
+            return None
         now = epoch.start_s + EPOCH_S
         if since is not None:
             self._over_s = None
             return self._alert(since, now)
-        if not self._owed:
-            return None
         self._over_s = epoch.start_s if self._over_s is None else self._over_s
         if self.rule.reward_after_s <= 0.0 or now - self._over_s < self.rule.reward_after_s:
             return None
@@ -89,24 +88,21 @@ class _Watch:
 
     def _alert(self, since: float, now: float) -> Event | None:
         rests = self._told_s is not None and now - self._told_s < self.rule.refractory_s
-        if rests or self._condition.lasted(since, now) < self.rule.for_s:
+        if rests or self.condition.lasted(since, now) < self.rule.for_s:
             return None
         self._told_s, self._owed = now, True
-        return Event("alert", since, now, *self._condition.where(), details=self._details)
+        return Event("alert", since, now, *self.condition.where(), details=self._details)
 
 
-class _Condition:
+class _Condition(ABC):
     """What a rule waits for."""
 
     def __init__(self, rule: Rule, about: Roundness) -> None:
         self.rule, self.about = rule, about
 
-    def learn(self, movement: Event) -> None:
-        """Take a finished movement."""
-
+    @abstractmethod
     def push(self, epoch: Epoch) -> float | None:
         """Take an epoch; return since when the condition holds."""
-        raise NotImplementedError
 
     def lasted(self, since: float, now: float) -> float:
         return now - since
@@ -124,47 +120,52 @@ class _Slouching(_Condition):
 class _Static(_Condition):
     def __init__(self, rule: Rule, about: Roundness) -> None:
         super().__init__(rule, about)
-        self._bands: list[tuple[float, float]] = []
+        self._widest, self._patience = 2.0 * rule.band_deg, max(rule.for_s, EPOCH_S)
+        self._lean = self._flexion = (0.0, 0.0)
         self._since: float | None = None
 
     def push(self, epoch: Epoch) -> float | None:
-        if isnan(epoch.lean_deg) or epoch.state == "walking" or epoch.state in LYING:
+        lean, flexion = epoch.lean_deg, epoch.flexion_deg
+        if isnan(lean) or epoch.state == "walking" or epoch.state in LYING:
             self._since = None
             return None
-        angles = (epoch.lean_deg, 0.0 if isnan(epoch.flexion_deg) else epoch.flexion_deg)
-        if self._since is not None:
-            self._bands = [(min(low, x), max(high, x)) for (low, high), x in zip(self._bands, angles, strict=True)]
-        if self._since is None or any(high - low > 2.0 * self.rule.band_deg for low, high in self._bands):
-            self._since, self._bands = epoch.start_s, [(x, x) for x in angles]
+        flexion = 0.0 if isnan(flexion) else flexion
+        if self._since is None or not self._stays(lean, flexion):
+            self._since, self._lean, self._flexion = epoch.start_s, (lean, lean), (flexion, flexion)
         # A posture that has just been taken up is none that is kept.
-        return self._since if epoch.start_s + EPOCH_S - self._since >= max(self.rule.for_s, EPOCH_S) else None
+        return self._since if epoch.start_s + EPOCH_S - self._since >= self._patience else None
+
+    def _stays(self, lean: float, flexion: float) -> bool:
+        """Widen both bands by the angles and say whether neither is too wide."""
+        (low, high), (lowest, highest) = self._lean, self._flexion
+        low, high = min(low, lean), max(high, lean)
+        lowest, highest = min(lowest, flexion), max(highest, flexion)
+        self._lean, self._flexion = (low, high), (lowest, highest)
+        return high - low <= self._widest and highest - lowest <= self._widest
 
 
 class _OneSide(_Condition):
     def __init__(self, rule: Rule, about: Roundness) -> None:
         super().__init__(rule, about)
         self._sides: deque[tuple[float, Side]] = deque(maxlen=rule.count)
+        self._right, self._share = 0, 0.0
         self._on = False
 
     def learn(self, movement: Event) -> None:
+        """Take a finished movement."""
         if movement.kind == "repetition" and movement.plane == self.rule.plane and movement.side is not None:
             self._sides.append((movement.start_s, movement.side))
+            n, self._right = len(self._sides), sum(side == "right" for _, side in self._sides)
+            self._share = max(self._right, n - self._right) / n if n >= self.rule.count else 0.0
 
     def push(self, epoch: Epoch) -> float | None:
         del epoch
-        share = self._share()
-        self._on = share >= self.rule.share - self.rule.hysteresis * self._on and share > 0.0
+        share = self._share
+        self._on = share > 0.0 and share >= self.rule.share - self.rule.hysteresis * self._on
         return self._sides[0][0] if self._on else None
 
-    def _share(self) -> float:
-        if len(self._sides) < self.rule.count:
-            return 0.0
-        right = sum(side == "right" for _, side in self._sides)
-        return max(right, len(self._sides) - right) / len(self._sides)
-
     def where(self) -> tuple[None, Side | None]:
-        right = sum(side == "right" for _, side in self._sides)
-        return None, "right" if 2 * right > len(self._sides) else "left"
+        return None, "right" if 2 * self._right > len(self._sides) else "left"
 
 
 class _Sitting(_Condition):

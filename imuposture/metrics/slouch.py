@@ -42,6 +42,7 @@ class Roundness:
         self.seated_s = 0.0
         self.range_deg = 0.0
         self._counts = [0] * BINS
+        self._place, self._below = 0, 0  # the bin that the own P75 was in when last asked for, and seconds below it
         self._seen_s = 0.0
 
     def learn(self, movement: Event) -> None:
@@ -57,7 +58,9 @@ class Roundness:
         self.share = epoch.flexion_deg / self.range_deg
         self._seen_s = epoch.start_s + EPOCH_S
         limit = self.limit()
-        self._counts[min(max(int((self.share + 0.5) * BINS / 2.0), 0), BINS - 1)] += 1
+        place = min(max(int((self.share + 0.5) * BINS / 2.0), 0), BINS - 1)
+        self._counts[place] += 1
+        self._below += place < self._place
         self.seated_s += EPOCH_S
         if self.since_s is None:
             self.since_s = epoch.start_s if self.share > limit else None
@@ -81,12 +84,16 @@ class Roundness:
         """Return the share that three quarters of the sitting stay below; None before it is known."""
         if self.seated_s < BASELINE_S:
             return None
-        rank, below = 0.75 * (self.seated_s / EPOCH_S), 0
-        for k, count in enumerate(self._counts):
-            if below + count > rank:
-                return (k + (rank - below) / count) * 2.0 / BINS - 0.5
-            below += count
-        return None
+        rank, counts = 0.75 * (self.seated_s / EPOCH_S), self._counts
+        k, below = self._place, self._below  # a second moves it by a bin or two
+        while below > rank:
+            k -= 1
+            below -= counts[k]
+        while below + counts[k] <= rank:
+            below += counts[k]
+            k += 1
+        self._place, self._below = k, below
+        return (k + (rank - below) / counts[k]) * 2.0 / BINS - 0.5
 
     def limit(self) -> float:
         """Return the share beyond which they sit rounder than they do."""
@@ -105,23 +112,27 @@ class Slouch:
     def push(self, seen: Observed) -> MetricBlock:
         """Take movements and finished epochs; give the slouches that ended."""
         self._known.take(seen.movements)
-        return MetricBlock(tuple(event for epoch in seen.activity for event in self._taken(epoch)))
+        events: list[Event] = []
+        for epoch in seen.activity:
+            for movement in self._known.before(epoch):
+                self._round.learn(movement)
+            since = self._round.push(epoch)
+            if since is not None:
+                events += self._event(since)
+        return MetricBlock(tuple(events))
 
     def finish(self, seen: Observed) -> MetricBlock:
         """Give the last slouch and the figures of the session."""
-        events = [*self.push(seen).events, *self._event(self._round.finish())]
+        events, since = list(self.push(seen).events), self._round.finish()
+        if since is not None:
+            events += self._event(since)
         return MetricBlock(tuple(events), summary=tuple(self._summary()))
 
-    def _taken(self, epoch: Epoch) -> Iterator[Event]:
-        for movement in self._known.before(epoch):
-            self._round.learn(movement)
-        yield from self._event(self._round.push(epoch))
-
-    def _event(self, since: float | None) -> Iterator[Event]:
-        if since is None or self._round.seen_s - since < LASTS_S:
-            return
+    def _event(self, since: float) -> list[Event]:
+        if self._round.seen_s - since < LASTS_S:
+            return []
         self._lasted.append(self._round.seen_s - since)
-        yield Event("slouch", since, self._round.seen_s, "flexion", "forward")
+        return [Event("slouch", since, self._round.seen_s, "flexion", "forward")]
 
     def _summary(self) -> Iterator[Figure]:
         about = self._round

@@ -9,9 +9,8 @@ from math import log
 
 import numpy as np
 
-from imuposture._blocks import PLANES, Figure, MetricBlock, Plane, Quality
+from imuposture._blocks import PLANES, Figure, MetricBlock, Plane
 from imuposture.metrics._context import NO_ANGLES, MetricContext
-from imuposture.metrics._rows import usable
 from imuposture.metrics._stays import Classifier, CodeArray, Stays
 from imuposture.metrics.segmentation import Observed
 
@@ -44,9 +43,8 @@ class Variety:
         posture = seen.posture
         self._count(seen)
         if len(posture):
-            keep = usable(posture) & ((posture.quality & Quality.HEADING_UNKNOWN) == 0)
             angles = (posture.flexion_deg, posture.lateral_bend_deg, posture.axial_rotation_deg)
-            codes = [self._cuts[plane].push(x, keep) for plane, x in zip(PLANES, angles, strict=True)]
+            codes = [self._cuts[plane].push(x, seen.facing) for plane, x in zip(PLANES, angles, strict=True)]
             self._stays.push(posture.time_s, _cell(*codes))
         return MetricBlock()
 

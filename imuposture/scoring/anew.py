@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from imuposture._blocks import Figure, PostureBlock
 from imuposture._errors import SessionError
-from imuposture.metrics import MetricContext, MetricSet
+from imuposture.metrics import MetricContext, MetricSet, Observed
 from imuposture.metrics._thresholds import ThresholdSet, threshold_set
 from imuposture.metrics.classes import Judge, quantities
 from imuposture.output import Result, counted_rows, figures_table, open_sessions, put_scores, rate_of
@@ -123,7 +123,7 @@ class _Crossing:
         self._rows = np.zeros(self._size * self._size, dtype=np.int64)
 
     def push(self, posture: PostureBlock) -> None:
-        known = quantities(posture)
+        known = quantities(Observed(posture, None, ()))
         one, other = (judge.push(known)[1] for judge in self._judges)
         if one is None or other is None:
             return

@@ -4,9 +4,14 @@ Everything here is told late, once it is certain, so that it is the same live an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from imuposture._blocks import Event, PairBlock, PostureBlock, no_posture
+import numpy as np
+from numpy.typing import NDArray
+
+from imuposture._blocks import Event, FlagArray, FloatArray, PairBlock, PostureBlock, no_posture
+from imuposture.metrics._rows import Seconds, usable
 from imuposture.metrics.segmentation.activity import Activities
 from imuposture.metrics.segmentation.epochs import Epoch
 from imuposture.metrics.segmentation.gait import Gait, Step
@@ -16,7 +21,11 @@ from imuposture.metrics.segmentation.profiles import Profiles
 __all__ = ["Observed", "Segmentation"]
 
 
-@dataclass(frozen=True, slots=True)
+def _no_rows() -> NDArray[np.intp]:
+    return np.empty(0, np.intp)
+
+
+@dataclass(frozen=True)
 class Observed:
     """What a metric is shown at a time: the next rows, and what was found in the rows so far.
 
@@ -36,6 +45,8 @@ class Observed:
     activity : tuple of Epoch
         Seconds of which it became certain what the wearer did, each `activity.ACTIVITY_DELAY_S` before
         the latest row.
+    starts : (m,) int
+        Rows with which a second of the session begins.
     """
 
     posture: PostureBlock
@@ -43,6 +54,23 @@ class Observed:
     movements: tuple[Event, ...]
     steps: tuple[Step, ...] = ()
     activity: tuple[Epoch, ...] = ()
+    starts: NDArray[np.intp] = field(default_factory=_no_rows)
+
+    @cached_property
+    def usable(self) -> FlagArray:
+        """(n,) uint8: 1 for rows that hold a posture, 0 for those in a gap."""
+        return usable(self.posture)
+
+    @cached_property
+    def facing(self) -> FlagArray:
+        """(n,) uint8: 1 for usable rows of which the heading is known too, as axial rotation needs it."""
+        return usable(self.posture, heading=True)
+
+    @cached_property
+    def lean_deg(self) -> FloatArray:
+        """(n,) float64: inclination of the trunk, degrees, NaN in gaps."""
+        lean: FloatArray = np.where(self.usable == 1, self.posture.trunk_inclination_deg, np.nan)
+        return lean
 
 
 class Segmentation:
@@ -63,13 +91,15 @@ class Segmentation:
         self._movements = Movements(rate_hz)
         self._profiles = Profiles(rate_hz)
         self._gait = Gait(rate_hz, (1.0, 0.0, 0.0) if calibrated else None, bouts)
-        self._activities = Activities(rate_hz, calibrated=calibrated)
+        self._seconds = Seconds()
+        self._activities = Activities(rate_hz, self._seconds, calibrated=calibrated)
 
     def push(self, posture: PostureBlock, segments: PairBlock | None) -> Observed:
         """Take the next rows, and the measurements of both segments where they are known."""
         movements = self._profiles.push(posture, self._movements.push(posture))
         steps = () if segments is None else tuple(self._gait.push(posture, segments))
-        return Observed(posture, segments, movements, steps, self._activities.push(posture, steps))
+        number, starts = self._seconds.push(posture.time_s)
+        return Observed(posture, segments, movements, steps, self._activities.push(posture, number, steps), starts)
 
     def finish(self) -> Observed:
         """Give what was still open."""

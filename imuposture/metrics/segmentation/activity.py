@@ -5,16 +5,16 @@ tipped back and the spine bent, which upright sitters and slouching standers def
 """
 
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
-from math import exp, isnan, nan
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import pairwise
+from math import exp, isnan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imuposture._blocks import Event, FloatArray, PostureBlock
-from imuposture._ext import strides as _ext
-from imuposture.metrics._rows import Delay, Windows, usable
+from imuposture._ext import seconds as _ext
+from imuposture.metrics._rows import Delay, Seconds, usable
 from imuposture.metrics.segmentation.epochs import EPOCH_S, Epoch, State
 from imuposture.metrics.segmentation.gait import GAIT_DELAY_S, Step
 from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
@@ -33,6 +33,9 @@ STEP_S = 0.2  # s over which a change counts as motion: about a step's rise. Sma
 FEWEST = 0.5  # share of an epoch's rows that must hold something
 DELAY = int(max(GAIT_DELAY_S, PRONE_S)) + 4  # epochs
 ACTIVITY_DELAY_S = (DELAY + 1) * EPOCH_S
+LIES: tuple[State, ...] = ("lying_supine", "transition", "lying_left", "lying_right", "lying_prone")
+BENT, PRONE = LIES.index("transition"), LIES.index("lying_prone")
+NUMBER, ODDS, LIES_HOW, MEASURED, LEAN, FLEXION, MOTION = range(len(_ext.SECOND))
 
 
 class Known:
@@ -49,21 +52,14 @@ class Known:
         """Take what became certain."""
         self._waiting.extend(movements)
 
-    def before(self, epoch: Epoch) -> Iterator[Event]:
-        """Yield what an epoch may know of."""
-        latest = epoch.start_s + ACTIVITY_DELAY_S - LONGEST_DELAY_S - EPOCH_S
+    def before(self, epoch: Epoch) -> Sequence[Event]:
+        """Return what this epoch may know of and the one before it did not."""
+        if not self._waiting:
+            return ()
+        latest, known = epoch.start_s + ACTIVITY_DELAY_S - LONGEST_DELAY_S - EPOCH_S, []
         while self._waiting and self._waiting[0].end_s <= latest:
-            yield self._waiting.popleft()
-
-
-class _Second(NamedTuple):
-    number: int
-    odds: float  # logarithm, for sitting; NaN where the second says nothing
-    lies: State | None
-    measured: bool
-    lean_deg: float
-    flexion_deg: float
-    motion_degps: float
+            known.append(self._waiting.popleft())
+        return known
 
 
 class Activities:
@@ -72,51 +68,46 @@ class Activities:
     Parameters
     ----------
     rate_hz : float
+    clock : Seconds
+        Knows the seconds of the session.
     calibrated : bool
         Without a calibration nothing is known of the pelvis, and only walking has a name.
     """
 
-    def __init__(self, rate_hz: float, *, calibrated: bool = True) -> None:
-        self._calibrated = calibrated
+    def __init__(self, rate_hz: float, clock: Seconds, *, calibrated: bool = True) -> None:
+        self._clock, self._calibrated = clock, calibrated
         self._step = max(1, round(STEP_S * rate_hz))
         self._per_second = rate_hz / self._step
         self._lean, self._side = Delay(self._step), Delay(self._step)
-        self._windows = Windows(EPOCH_S)
-        self._state = np.zeros(14)
+        self._settings = _settings(rate_hz, calibrated=calibrated)
+        self._state = np.zeros(_ext.SUMS)
         self._state[0] = -1.0
-        self._fewest = FEWEST * EPOCH_S * rate_hz
-        self._line: deque[_Second] = deque()
-        self._before: deque[_Second] = deque(maxlen=AROUND)
+        self._line = _seconds(AROUND)  # the latest that were told, then those that wait
         self._prone = 0
         self._walked: set[int] = set()
         self._last_step: Step | None = None
 
-    def push(self, posture: PostureBlock, steps: tuple[Step, ...] = ()) -> tuple[Epoch, ...]:
-        """Take the next rows, and the steps that became certain with them."""
-        for _ in self._windows.split(posture.time_s[:1]):
-            pass
-        epochs: list[Epoch] = []
-        if len(posture):
-            index = self._windows.index(posture.time_s)
-            found = np.empty((int(np.count_nonzero(np.diff(index))) + 2, 14))
-            n = _ext.postures(index, *self._columns(posture), self._state, found)
-            self._mark(steps)
-            for row in found[:n].tolist():
-                epochs += self._take(_second(row, self._fewest, calibrated=self._calibrated))
-        return tuple(epochs)
+    def push(self, posture: PostureBlock, number: NDArray[np.int64], steps: tuple[Step, ...] = ()) -> tuple[Epoch, ...]:
+        """Take the next rows, the seconds they lie in, and the steps that became certain with them."""
+        if not len(posture):
+            return ()
+        found = _seconds(int(np.count_nonzero(number[1:] != number[:-1])) + 1)
+        n = _ext.advance(number, *self._columns(posture), self._settings, self._state, found)
+        self._mark(steps)
+        return tuple(self._take(found[:n]))
 
     def finish(self, steps: tuple[Step, ...] = ()) -> tuple[Epoch, ...]:
         """Give the last epochs."""
         self._mark(steps)
-        epochs: list[Epoch] = []
-        if self._state[0] >= 0.0:
-            epochs += self._take(_second(self._state.tolist(), self._fewest, calibrated=self._calibrated))
-        return (*epochs, *self._flush())
+        found = _seconds(1)
+        epochs = self._take(found[: _ext.close(self._settings, self._state, found)])
+        return (*epochs, *self._told(len(self._line) - AROUND))
 
     def _columns(self, posture: PostureBlock) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
         lean: FloatArray = np.where(usable(posture) == 1, posture.trunk_inclination_deg, np.nan)
-        sideways = np.nan_to_num(np.abs(self._side.push(posture.upper_side_deg)), nan=0.0)
-        motion = (np.abs(self._lean.push(lean)) + sideways) * self._per_second
+        sideways = np.abs(self._side.push(posture.upper_side_deg))
+        motion = np.abs(self._lean.push(lean))
+        motion = (motion + np.where(np.isnan(sideways), 0.0, sideways)) * self._per_second
         return posture.lower_q, posture.lower_forward_deg, posture.flexion_deg, lean, motion
 
     def _mark(self, steps: tuple[Step, ...]) -> None:
@@ -124,83 +115,91 @@ class Activities:
         for step in steps:
             last, self._last_step = self._last_step, step
             first = step if last is None or last.walk != step.walk else last
-            span = self._windows.index(np.array([first.time_s, step.time_s]))
+            span = self._clock.number(np.array([first.time_s, step.time_s]))
             self._walked.update(range(int(span[0]), int(span[1]) + 1))
 
-    def _take(self, second: _Second) -> Iterator[Epoch]:
-        """Put a second at the end of the line; yield those that all of their future is known of."""
-        if self._line and second.number > self._line[-1].number + AROUND:
-            yield from self._flush()
-            self._before.clear()
-        self._line.append(second)
-        self._prone = self._prone + 1 if second.lies == "transition" else 0
-        if self._prone >= PRONE_S:
-            # Whoever is bent that long lies: so do the seconds before, which are all still here.
-            for k in range(1, (self._prone if self._prone == PRONE_S else 1) + 1):
-                self._line[-k] = self._line[-k]._replace(lies="lying_prone")
-        while second.number - self._line[0].number >= DELAY:
-            yield self._finished()
+    def _take(self, seconds: FloatArray) -> list[Epoch]:
+        """Put seconds at the end of the line; return those that all of their future is known of."""
+        if not len(seconds):
+            return []
+        epochs: list[Epoch] = []
+        number = np.concatenate([self._line[-1:, NUMBER], seconds[:, NUMBER]])
+        far = np.flatnonzero(number[1:] - number[:-1] > AROUND).tolist()
+        for begin, end in pairwise([0, *far, len(seconds)]):
+            if begin in far:  # too far from the ones before for these to know anything of each other
+                epochs += self._told(len(self._line) - AROUND)
+                self._line = _seconds(AROUND)
+            if begin < end:
+                self._line = np.concatenate([self._line, seconds[begin:end]])
+                self._lie(end - begin)
+                waiting = self._line[AROUND:, NUMBER]
+                epochs += self._told(int(np.count_nonzero(waiting <= waiting[-1] - DELAY)))
+        return epochs
 
-    def _flush(self) -> Iterator[Epoch]:
-        while self._line:
-            yield self._finished()
+    def _lie(self, new: int) -> None:
+        """Take who is bent for long for lying, from the first second on: all of them are still in the line."""
+        first, bent = len(self._line) - new, self._line[-new:, LIES_HOW] == BENT
+        if not bent.any():
+            self._prone = 0
+            return
+        for k in range(first, len(self._line)):
+            follows = self._line[k, NUMBER] - self._line[k - 1, NUMBER] == 1.0
+            self._prone = (self._prone if follows else 0) + 1 if bent[k - first] else 0
+            if self._prone >= PRONE_S:
+                self._line[k - PRONE_S + 1 : k + 1, LIES_HOW] = PRONE
 
-    def _finished(self) -> Epoch:
-        second = self._line.popleft()
-        state, probability = self._judged(second)
-        self._before.append(second)
-        self._walked.discard(second.number)
-        start = self._windows.start(second.number)
-        return Epoch(start, state, probability, second.lean_deg, second.flexion_deg, second.motion_degps)
+    def _told(self, count: int) -> list[Epoch]:
+        """Say what the wearer did in the first seconds that wait, and let them go."""
+        if not count:
+            return []
+        rows, votes = self._line[AROUND : AROUND + count], np.empty((count, 2))
+        _ext.votes(self._line, AROUND, votes)
+        self._line = self._line[count:]
+        start_s = self._clock.start(rows[:, NUMBER])
+        columns = zip(start_s.tolist(), rows.tolist(), votes.tolist(), strict=True)
+        epochs = [
+            Epoch(start, *self._judged(row, odds, n), row[LEAN], row[FLEXION], row[MOTION])
+            for start, row, (odds, n) in columns
+        ]
+        self._walked.difference_update(rows[:, NUMBER].tolist())
+        return epochs
 
-    def _judged(self, second: _Second) -> tuple[State, float]:
-        if not second.measured:
+    def _judged(self, second: list[float], odds: float, votes: float) -> tuple[State, float]:
+        """Return state and probability of a second; ``odds`` is the sum of ``votes`` seconds around it."""
+        if not second[MEASURED]:
             return "unknown", 0.0
-        if second.number in self._walked:
+        if second[NUMBER] in self._walked:
             return "walking", 1.0
-        if second.lies is not None:
-            return second.lies, 1.0
-        return self._upright(second)
-
-    def _upright(self, second: _Second) -> tuple[State, float]:
-        """Ask the seconds around, too, whether somebody sits or stands."""
-        told = [one.odds for one in (*self._before, second, *islice(self._line, AROUND)) if not isnan(one.odds)]
-        if isnan(second.odds) and len(told) < AROUND:
-            moves = self._calibrated and not isnan(second.motion_degps)
+        if not isnan(second[LIES_HOW]):
+            return LIES[int(second[LIES_HOW])], 1.0
+        if isnan(second[ODDS]) and votes < AROUND:
+            moves = self._calibrated and not isnan(second[MOTION])
             return ("transition", 1.0) if moves else ("unknown", 0.0)
-        if not told:
-            return "unknown", 0.0
-        total = 0.0
-        for odds in told:
-            total += odds
-        seated = 1.0 / (1.0 + exp(-total / len(told)))
-        probability = max(seated, 1.0 - seated)
-        if probability < SURE:
-            return "unknown", probability
-        return ("sitting" if seated > 0.5 else "standing"), probability
+        return _upright(odds / votes) if votes else ("unknown", 0.0)
 
 
-def _second(row: list[float], fewest: float, *, calibrated: bool) -> _Second:
-    """Judge a second by itself."""
-    number, _, n, up_x, up_y, up_z, forward, n_flexion, flexion, n_lean, lean, n_motion, tilt, motion = row
-    mean_flexion = flexion / n_flexion if n_flexion >= fewest else nan
-    mean_lean = lean / n_lean if n_lean >= fewest else nan
-    mean_motion = motion / n_motion if n_motion >= fewest else nan
-    lies, odds = None, nan
-    if calibrated and n >= fewest:
-        lies = _lying(up_x / n, up_y / n, up_z / n)
-        busy = mean_motion > BUSY_DEGPS or (n_motion > 0.0 and tilt > BENT_DEG * n_motion)
-        if lies is None and not busy:
-            back = -forward / n + (0.0 if isnan(mean_flexion) else 0.5 * mean_flexion)
-            odds = min(max((back - SEATED_DEG) / SEATED_SCALE_DEG, -4.0), 4.0)
-    measured = n >= fewest or n_lean >= fewest
-    return _Second(int(number), odds, lies, measured, mean_lean, mean_flexion, mean_motion)
+def _seconds(count: int) -> FloatArray:
+    """Return seconds of which nothing is known."""
+    return np.full((count, len(_ext.SECOND)), np.nan)
 
 
-def _lying(up_x: float, up_y: float, up_z: float) -> State | None:
-    """Return how somebody lies whose lower segment sees up there; bent down and prone look the same."""
-    if up_y >= HORIZONTAL:
-        return None
-    if abs(up_x) >= abs(up_z):
-        return "lying_supine" if up_x > 0.0 else "transition"
-    return "lying_left" if up_z > 0.0 else "lying_right"
+def _settings(rate_hz: float, *, calibrated: bool) -> FloatArray:
+    values = {
+        "fewest": FEWEST * EPOCH_S * rate_hz,
+        "calibrated": float(calibrated),
+        "horizontal": HORIZONTAL,
+        "bent_deg": BENT_DEG,
+        "busy_degps": BUSY_DEGPS,
+        "seated_deg": SEATED_DEG,
+        "seated_scale_deg": SEATED_SCALE_DEG,
+    }
+    return np.array([values[name] for name in _ext.SETTINGS])
+
+
+def _upright(odds: float) -> tuple[State, float]:
+    """Say whether somebody sits or stands."""
+    seated = 1.0 / (1.0 + exp(-odds))
+    probability = max(seated, 1.0 - seated)
+    if probability < SURE:
+        return "unknown", probability
+    return ("sitting" if seated > 0.5 else "standing"), probability

@@ -13,8 +13,9 @@ from math import isfinite
 
 import numpy as np
 
-from imuposture._blocks import PLANES, Event, FloatArray, PostureBlock, Quality, Side
+from imuposture._blocks import PLANES, Event, FloatArray, PostureBlock, Side
 from imuposture._ext import movements as _ext
+from imuposture.metrics._rows import GAP, HEADING_UNKNOWN
 
 __all__ = ["LONGEST_DELAY_S", "Movements"]
 
@@ -122,8 +123,8 @@ class Movements:
         time = np.ascontiguousarray(posture.time_s, dtype=np.float64)
         angle = np.stack([posture.flexion_deg, posture.lateral_bend_deg, posture.axial_rotation_deg])
         sd = np.stack([posture.flexion_sd_deg, posture.lateral_bend_sd_deg, posture.axial_rotation_sd_deg])
-        angle[:, (posture.quality & Quality.GAP) != 0] = np.nan
-        sd[2, (posture.quality & Quality.HEADING_UNKNOWN) != 0] = np.nan
+        angle[:, (posture.quality & GAP) != 0] = np.nan
+        sd[2, (posture.quality & HEADING_UNKNOWN) != 0] = np.nan
         self._last_s = float(time[-1])
         return self._feed(time, angle, sd)
 

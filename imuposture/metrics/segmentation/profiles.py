@@ -11,7 +11,8 @@ from math import inf, isfinite
 
 import numpy as np
 
-from imuposture._blocks import PLANES, Event, FloatArray, PostureBlock, Quality
+from imuposture._blocks import PLANES, Event, FloatArray, PostureBlock
+from imuposture.metrics._rows import GAP
 from imuposture.metrics.segmentation.coordination import shared
 from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
 from imuposture.metrics.segmentation.smoothness import FEWEST_ROWS, LONGEST_ROWS, Description
@@ -67,7 +68,7 @@ class Profiles:
         """Keep the rows, and forget those that no movement reported from now on can reach."""
         columns = [getattr(posture, f"{plane}_deg") for plane in PLANES]
         columns += [posture.lower_forward_deg, posture.trunk_inclination_deg]
-        gap = (posture.quality & Quality.GAP) != 0
+        gap = (posture.quality & GAP) != 0
         if gap.any():
             columns = [np.where(gap, np.nan, column) for column in columns]
         oldest = float(posture.time_s[0]) - LONGEST_DELAY_S - 1.0
