@@ -5,7 +5,9 @@ without gaps, put side by side, and handed to the kernel of their number. Shapes
 Python half; nothing in this file raises or allocates once the loop runs.
 """
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
+
+from numpy import dtype, ndarray
 
 cdef extern from "fusion.h" nogil:
     ctypedef struct FusionParameters:
@@ -47,17 +49,19 @@ cdef extern from "fusion.h" nogil:
     void fusion_begin(const FusionTuning *tuning, double *state)
     void fusion_restart(double *state)
 
-STATE_DOUBLES = FUSION_STATE_DOUBLES
 MAX_LANES = FUSION_MAX_LANES
 LIMIT = FUSION_BOUND
 
 cdef enum:
+    SHORT = 100  # rows, done before another thread could have begun: letting it would cost as much as a row
     GAP = 1  # Quality.GAP
     SATURATED = 4  # Quality.SATURATED
 
 cdef double CLIPPED = 2.1  # rad/s (120 deg/s): the range of no gyroscope is smaller
 
 cdef double NAN = float("nan")
+
+cdef object ARRAY = ndarray, NUMBERS = dtype("float64"), FLAGS = dtype("uint8")
 
 
 cdef class Tuning:
@@ -68,6 +72,17 @@ cdef class Tuning:
     def __init__(self, dict parameters, double rate):
         cdef FusionParameters named = parameters
         fusion_tune(&self.values, &named, rate)
+
+
+cdef class Memory:
+    """What a stream remembers from one block to the next, and how it is tuned."""
+
+    cdef readonly Tuning tuning
+    cdef double state[FUSION_STATE_DOUBLES]
+
+    def __init__(self, Tuning tuning not None):
+        self.tuning = tuning
+        fusion_begin(&tuning.values, self.state)
 
 
 def level_available(int level):
@@ -82,90 +97,111 @@ def lanes_of(int level):
     return lanes
 
 
-def begin(Tuning tuning, double[::1] state):
-    """Write into ``state`` (STATE_DOUBLES,) what a stream remembers before its first row."""
-    fusion_begin(&tuning.values, &state[0])
-
-
 def bounded(const double[:, ::1] rows):
     """Say whether all values are finite and within LIMIT."""
     return rows.shape[0] == 0 or rows.shape[1] == 0 or fusion_bounded(&rows[0, 0], rows.shape[0] * rows.shape[1])
 
 
-def advance(Tuning tuning, int level, list streams):
+def advance(int level, list streams):
     """Filter the rows of up to MAX_LANES streams side by side; the kernels of ``level`` must be available.
 
-    Returns -1; or the place of a stream that does not fit, and then no stream was moved on: an array is not C
-    contiguous, of another type or shape, or gyr or acc hold, outside of gaps, NaN or a value beyond LIMIT. A stream
-    is a tuple:
+    Returns -1; or the place of a stream that does not fit, and then no stream was moved on: an array is not NumPy's
+    own, C contiguous, aligned, of this type and shape; gyr or acc hold, outside of gaps, NaN or a value beyond LIMIT;
+    the stream is tuned otherwise than the first, or there twice, or one too many. A stream is a tuple:
 
-    state              (STATE_DOUBLES,)  float64, moved on
+    memory             Memory            moved on
     gyr, acc           (n, 3)            float64, rad/s, m/s2
     mag                (n, 3)            float64, any unit, NaN or zero where missing; or None
     flags              (n,)              uint8, bit 0 marks gaps
     quat, bias         (n, 4), (n, 3)    float64, overwritten; NaN in gaps
     rest               (n,)              bool, overwritten
-    disturbed          (n,)              bool, overwritten, with a magnetometer
-    inertial, delta    (n, 4), (n,)      float64, overwritten, with a magnetometer
+    disturbed          (n,)              bool, overwritten; this and the next only with a magnetometer
+    inertial, delta    (n, 4), (n,)      float64, overwritten
     """
     cdef FusionStream table[FUSION_MAX_LANES]
+    cdef Tuning tuning = None
+    cdef Memory memory
     cdef int count = len(streams)
     cdef int i
+    cdef Py_ssize_t rows = 0
     for i in range(count):
-        if not _enter(&table[i], streams[i]):
+        memory = streams[i][0]
+        tuning = tuning or memory.tuning
+        if i == FUSION_MAX_LANES or memory.tuning is not tuning or not _enter(table, i, memory, streams[i]):
             return i
+        rows += table[i].rows
+    if count == 0:
+        return -1
+    if rows <= SHORT:
+        return _filter(&tuning.values, level, table, count)
     with nogil:
-        i = _first_unsound(table, count)
-        if i < 0:
-            _advance(&tuning.values, level, table, count)
+        i = _filter(&tuning.values, level, table, count)
     return i
 
 
-cdef bint _enter(FusionStream *stream, tuple arrays):
+cdef bint _enter(FusionStream *table, int place, Memory memory, tuple arrays):
     """Note the addresses of a stream's arrays, which the caller holds on to, if all of them fit."""
-    cdef Py_ssize_t size = FUSION_STATE_DOUBLES
-    cdef Py_ssize_t n = -1
+    cdef FusionStream *stream = &table[place]
+    cdef int i
+    stream.state = memory.state
+    for i in range(place):
+        if table[i].state == stream.state:
+            return False
     stream.row = stream.run = 0
-    if not (
-        _find(arrays[0], NULL, &size, 1, <void **> &stream.state)
-        and _find(arrays[1], b"d", &n, 3, <void **> &stream.gyr)
-        and _find(arrays[2], b"d", &n, 3, <void **> &stream.acc)
-        and _find(arrays[4], b"B", &n, 1, <void **> &stream.flags)
-        and _find(arrays[5], NULL, &n, 4, <void **> &stream.quat)
-        and _find(arrays[6], NULL, &n, 3, <void **> &stream.bias)
-        and _find(arrays[7], NULL, &n, 1, <void **> &stream.rest)
-    ):
-        return False
-    stream.rows = n
+    stream.rows = -1
     stream.mag = NULL
-    return arrays[3] is None or (
-        _find(arrays[3], b"d", &n, 3, <void **> &stream.mag)
-        and _find(arrays[8], b"?", &n, 1, <void **> &stream.disturbed)
-        and _find(arrays[9], b"d", &n, 4, <void **> &stream.inertial)
-        and _find(arrays[10], b"d", &n, 1, <void **> &stream.delta)
+    try:
+        return (
+            _find(arrays[1], NUMBERS, stream, 3, <void **> &stream.gyr)
+            and _find(arrays[2], NUMBERS, stream, 3, <void **> &stream.acc)
+            and _find(arrays[4], FLAGS, stream, 1, <void **> &stream.flags)
+            and _find(arrays[5], None, stream, 4, <void **> &stream.quat)
+            and _find(arrays[6], None, stream, 3, <void **> &stream.bias)
+            and _find(arrays[7], None, stream, 1, <void **> &stream.rest)
+            and (arrays[3] is None or _enter_field(stream, arrays))
+        )
+    except ValueError:  # the only one that a NumPy array raises: it is not C contiguous
+        return False
+
+
+cdef bint _enter_field(FusionStream *stream, tuple arrays) except -1:
+    """The same for what a magnetometer brings."""
+    return (
+        _find(arrays[3], NUMBERS, stream, 3, <void **> &stream.mag)
+        and _find(arrays[8], None, stream, 1, <void **> &stream.disturbed)
+        and _find(arrays[9], None, stream, 4, <void **> &stream.inertial)
+        and _find(arrays[10], None, stream, 1, <void **> &stream.delta)
     )
 
 
-cdef bint _find(array, const char *kind, Py_ssize_t *rows, int width, void **address):
-    """Note where the array is; say whether it is C contiguous, of this type, (rows,) or (rows, width).
+cdef bint _find(array, kind, FusionStream *stream, int width, void **address) except -1:
+    """Note where the array is; say whether it is of this type, (rows,) or (rows, width).
 
-    Done by hand, because ten typed memoryviews would cost more than the rows of a live block. Nor is the type of an
-    array asked for, ``kind`` NULL, that the Python half has made itself.
+    Done by hand, because ten typed memoryviews would cost more than the rows of a live block; and the type told by the
+    array's dtype, because a buffer has to spell it out. An array that the Python half has made itself, ``kind`` None,
+    is not asked for it.
     """
     cdef Py_buffer view
     cdef bint fits
-    try:
-        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS if kind is NULL else PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-    except (BufferError, TypeError, ValueError):
+    if kind is not None and (type(array) is not ARRAY or array.dtype is not kind):
         return False
-    if rows[0] < 0 and view.ndim > 0:
-        rows[0] = view.shape[0]
-    fits = kind is NULL or (view.format[0] == kind[0] and view.format[1] == 0)
-    fits = fits and view.ndim == (1 if width == 1 else 2)
-    fits = fits and view.shape[0] == rows[0] and (width == 1 or view.shape[1] == width)
+    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
+    if stream.rows < 0 and view.ndim > 0:
+        stream.rows = view.shape[0]
+    fits = view.ndim == (1 if width == 1 else 2)
+    fits = fits and view.shape[0] == stream.rows and (width == 1 or view.shape[1] == width)
+    fits = fits and <size_t>view.buf % <size_t>view.itemsize == 0
     address[0] = view.buf
     PyBuffer_Release(&view)
     return fits
+
+
+cdef int _filter(const FusionTuning *tuning, int level, FusionStream *table, int count) noexcept nogil:
+    """Move all streams on and return -1, or none of them and the place of one with a value that no sensor gives."""
+    cdef int unsound = _first_unsound(table, count)
+    if unsound < 0:
+        _advance(tuning, level, table, count)
+    return unsound
 
 
 cdef int _first_unsound(const FusionStream *table, int count) noexcept nogil:

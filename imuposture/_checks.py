@@ -63,13 +63,13 @@ def floats(name: str, values: Any, shape: tuple[int | None, ...]) -> FloatArray:
     """
     plain = type(values) is np.ndarray and values.dtype is FLOAT
     array: FloatArray = values
-    if plain and array.shape == shape and array.flags.c_contiguous:
+    if plain and array.shape == shape and array.flags.c_contiguous and array.flags.aligned:
         return array
     if not plain:
         with np.errstate(over="ignore"):  # a long double may be too large; as infinity it is looked at like any other
             array = _array(name, values, "iuf", "real numbers").astype(np.float64)
     _require_shape(name, array, shape)
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "ALIGNED"])  # views into bytes may start anywhere
 
 
 def flags_of(name: str, values: Any, rows: int) -> FlagArray:

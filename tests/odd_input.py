@@ -36,6 +36,7 @@ def laid_out(array: np.ndarray) -> list[object]:
     """Return the same numbers in other arrangements, all of which hold them truly."""
     readonly = array.copy()
     readonly.flags.writeable = False
+    unaligned = np.frombuffer(b"\0" + array.tobytes(), offset=1).reshape(array.shape)
     return [
         array.tolist(),
         tuple(array),
@@ -43,6 +44,7 @@ def laid_out(array: np.ndarray) -> list[object]:
         np.repeat(array, 2, axis=0)[::2],
         array[::-1][::-1],
         readonly,
+        unaligned,
         array.astype(">f8"),
         array.astype("g"),
         np.ma.masked_array(array),

@@ -104,7 +104,7 @@ def _orientations(gyr: Any, acc: Any, mag: Any, rate: float, parameters: str | P
             active.append(waiting.pop())
         count = min(CHUNK, *(task.left for task in active))
         unused = [array[:count] for array in scratch]
-        if _ext.advance(active[0].tuning, streams.LEVEL, [task.take(count, unused) for task in active]) >= 0:
+        if _ext.advance(streams.LEVEL, [task.take(count, unused) for task in active]) >= 0:
             for task in active:
                 task.refuse_nonsense()
         active = [task for task in active if task.left]
@@ -115,7 +115,7 @@ class _Task:
     """A recording on its way through its filter; of the results only the orientations are kept."""
 
     def __init__(self, stage: streams.Fusion, gyr: ArrayLike, acc: ArrayLike, mag: ArrayLike | None) -> None:
-        self.state, self.tuning = stage._state, stage._tuning
+        self.memory = stage._memory
         self.gyr, self.acc, self.mag = vectors(gyr, acc, mag)
         self.left = len(self.gyr)
         self.quat = np.empty((self.left, 4))
@@ -127,7 +127,7 @@ class _Task:
         rows = slice(len(self.quat) - self.left, len(self.quat) - self.left + count)
         self.left -= count
         mag = None if self.mag is None else self.mag[rows]
-        return (self.state, self.gyr[rows], self.acc[rows], mag, NO_FLAGS[:count], self.quat[rows], *unused)
+        return (self.memory, self.gyr[rows], self.acc[rows], mag, NO_FLAGS[:count], self.quat[rows], *unused)
 
     def refuse_nonsense(self) -> None:
         arrays = {"gyr": self.gyr, "acc": self.acc} | ({} if self.mag is None else {"mag": self.mag})

@@ -23,7 +23,7 @@ LEVELS = ("baseline", "avx2", "avx512")  # instruction sets, in the order of ext
 
 _empty, _BOOL = np.empty, np.dtype(np.bool_)  # the search for these names shows in blocks of ten rows
 
-Stream = tuple[Any, ...]  # state, rows and results, as `_ext.advance` lists them
+Stream = tuple[Any, ...]  # memory, rows and results, as `_ext.advance` lists them
 
 
 @noun(frozen=True, slots=True)
@@ -103,10 +103,8 @@ class Fusion:
         self.rate_hz = _checked_rate(rate_hz)
         self.parameters = parameters if isinstance(parameters, Parameters) else Parameters.named(parameters)
         self.magnetometer = magnetometer
-        self._tuning = _tuning(self.parameters, self.rate_hz, magnetometer)
-        self._never = _never(0)
-        self._state = np.zeros(_ext.STATE_DOUBLES)
-        _ext.begin(self._tuning, self._state)
+        self._memory = _ext.Memory(_tuning(self.parameters, self.rate_hz, magnetometer))
+        self._count, self._never = 0, _never(0)  # of the block before
 
     def push(self, rows: SensorRows) -> OrientationBlock:
         """Filter the next rows; how they are cut into blocks changes nothing.
@@ -130,28 +128,30 @@ class Fusion:
             If a shape is wrong, the magnetometer is missing, or ``gyr`` or ``acc`` holds NaN or nonsense in a row that
             is no gap. The filter has not moved then.
         """
-        block, stream = self._begun(rows)
-        if _ext.advance(self._tuning, LEVEL, [stream]) >= 0:
-            _advance_tidied(self._tuning, [stream])
+        streams: list[Stream] = []
+        block = self._begun(rows, streams)
+        if _ext.advance(LEVEL, streams) >= 0:
+            _advance_tidied(streams)
         return block
 
-    def _begun(self, rows: SensorRows) -> tuple[OrientationBlock, Stream]:
+    def _begun(self, rows: SensorRows, streams: list[Stream]) -> OrientationBlock:
         """Make room for the results, and put together what the kernels have to know."""
+        gyr = rows.gyr
         try:
-            count = len(rows.gyr)
+            count = len(gyr)
         except TypeError:
-            raise SignalError(f"gyr must be (n, 3) real numbers, got {type(rows.gyr).__name__}") from None
+            raise SignalError(f"gyr must be (n, 3) real numbers, got {type(gyr).__name__}") from None
         quat, bias, rest = _empty((count, 4)), _empty((count, 3)), _empty(count, _BOOL)
-        if not self.magnetometer:
-            plain = (self._state, rows.gyr, rows.acc, None, rows.flags, quat, bias, rest, None, None, None)
-            if len(self._never) != count:
-                self._never = _never(count)
-            return OrientationBlock(quat, bias, rest, self._never), plain
-        if rows.mag is None:
-            raise SignalError("the filter was made with magnetometer=True, but the rows hold no mag; make it without")
-        north = (np.empty(count, np.bool_), np.empty((count, 4)), np.empty(count))
-        stream = (self._state, rows.gyr, rows.acc, rows.mag, rows.flags, quat, bias, rest, *north)
-        return NorthBlock(quat, bias, rest, *north), stream
+        if self.magnetometer:
+            if rows.mag is None:
+                raise SignalError("made with magnetometer=True, but the rows hold no mag; make the filter without")
+            north = (_empty(count, _BOOL), _empty((count, 4)), _empty(count))
+            streams.append((self._memory, gyr, rows.acc, rows.mag, rows.flags, quat, bias, rest, *north))
+            return NorthBlock(quat, bias, rest, *north)
+        streams.append((self._memory, gyr, rows.acc, None, rows.flags, quat, bias, rest))
+        if self._count != count:
+            self._count, self._never = count, _never(count)
+        return OrientationBlock(quat, bias, rest, self._never)
 
 
 def _never(count: int) -> NDArray[np.bool_]:
@@ -182,45 +182,45 @@ def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[Orientat
         As `Fusion.push` does, or if the two sequences do not belong together. Of alike filters, up to eight,
         none has moved then.
     """
-    if not len(filters) == len(set(filters)) == len(rows):
-        raise SignalError(f"one block of rows for each filter, got {len(filters)} filters and {len(rows)} blocks")
-    blocks, streams = [], []
-    for stage, one in zip(filters, rows, strict=True):
-        block, stream = stage._begun(one)
-        blocks.append(block)
-        streams.append(stream)
-    tunings = [stage._tuning for stage in filters]
-    if len({*tunings}) == 1 and len(tunings) <= _ext.MAX_LANES:  # as nearly always
-        groups = [(tunings[0], streams)]
-    else:
-        groups = _alike(tunings, streams)
-    for tuning, lanes in groups:
-        if _ext.advance(tuning, LEVEL, lanes) >= 0:
-            _advance_tidied(tuning, lanes)
+    if len(filters) != len(rows):
+        raise _unlike(filters, rows)
+    blocks: list[OrientationBlock] = []
+    streams: list[Stream] = []
+    for stage, one in zip(filters, rows):  # noqa: B905  # looked at above
+        blocks.append(stage._begun(one, streams))
+    if _ext.advance(LEVEL, streams) < 0:
+        return blocks
+    if len(filters) != len(set(filters)):
+        raise _unlike(filters, rows)
+    for lanes in _alike(streams):
+        if _ext.advance(LEVEL, lanes) >= 0:
+            _advance_tidied(lanes)
     return blocks
 
 
-def _alike(tunings: Sequence[_ext.Tuning], streams: list[Stream]) -> list[tuple[_ext.Tuning, list[Stream]]]:
+def _unlike(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> SignalError:
+    return SignalError(f"one block of rows for each filter, got {len(filters)} filters and {len(rows)} blocks")
+
+
+def _alike(streams: list[Stream]) -> list[list[Stream]]:
     """Put streams of alike filters together, as many as can be lanes of one another."""
     alike: dict[_ext.Tuning, list[Stream]] = {}
-    for tuning, stream in zip(tunings, streams, strict=True):
-        alike.setdefault(tuning, []).append(stream)
+    for stream in streams:
+        alike.setdefault(stream[0].tuning, []).append(stream)
     return [
-        (tuning, same[first : first + _ext.MAX_LANES])
-        for tuning, same in alike.items()
-        for first in range(0, len(same), _ext.MAX_LANES)
+        same[first : first + _ext.MAX_LANES] for same in alike.values() for first in range(0, len(same), _ext.MAX_LANES)
     ]
 
 
-def _advance_tidied(tuning: _ext.Tuning, streams: list[Stream]) -> None:
+def _advance_tidied(streams: list[Stream]) -> None:
     """Run the kernels, which look at their input themselves, on what they turned down: it is worth a closer look."""
-    _ext.advance(tuning, LEVEL, [_tidied(*stream) for stream in streams])
+    _ext.advance(LEVEL, [_tidied(*stream) for stream in streams])
 
 
-def _tidied(state: FloatArray, gyr: Any, acc: Any, mag: Any, flags: Any, *results: Any) -> Stream:
+def _tidied(memory: _ext.Memory, gyr: Any, acc: Any, mag: Any, flags: Any, *results: Any) -> Stream:
     """Bring rows into the form the kernels read, or say why that cannot be."""
     gyr, acc, mag = vectors(gyr, acc, mag)
     flags = flags_of("flags", flags, len(gyr))
     valid = flags & Quality.GAP == 0
     refuse_nonsense({"gyr": gyr, "acc": acc}, valid, "mark rows without a measurement as Quality.GAP")
-    return (state, gyr, acc, mag, flags, *results)
+    return (memory, gyr, acc, mag, flags, *results)
