@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from imuposture.acquisition.ble import scan
     from imuposture.acquisition.simulation import Person, SensorModel, Simulation, simulate
     from imuposture.fusion import Parameters, orientation, smoothed_orientation
-    from imuposture.single_sensor import gait
     from imuposture.output import Result, open_sessions
     from imuposture.pipeline import Config, Pipeline
     from imuposture.processing import process
     from imuposture.recording import record, stream
     from imuposture.recording.replaying import recover, replay
     from imuposture.scoring import by_task, score
+    from imuposture.single_sensor import gait
     from imuposture.trend import trends
 
 _HOME = {
