@@ -183,6 +183,13 @@ def test_bouts_must_be_in_order(bouts):
         ip.gait(np.zeros((100, 3)), np.tile([0.0, 9.81, 0.0], (100, 1)), rate=100.0, bouts=bouts)
 
 
+def test_where_nobody_is_known_to_walk_there_is_no_step():
+    _, acc, gyr = walker(seconds=20.0)
+    found = ip.gait(gyr, acc, rate=100.0, bouts=[])
+    assert found.events == ()
+    assert values(found)["steps", None] == 0.0
+
+
 def test_a_walk_goes_on_to_the_last_row():
     time, acc, gyr = walker(seconds=40.0)
     end = 3087  # the step at 30.4 s has been made, its second has not ended

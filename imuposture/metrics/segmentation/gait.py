@@ -177,7 +177,8 @@ class Gait:
         level, ahead = self._levelled(acc, gyr, quat)
         if not np.isfinite(level).all():  # a row without a measurement, an orientation or a way ahead
             return []
-        piece = Piece(first, level, gait_cycle.smoothed(level[:4], self._rate), tuple(angles))
+        # Copies: a contact that waits to be known as a step holds on to its piece, not to the rows of a whole block.
+        piece = Piece(first, level, gait_cycle.smoothed(level[:4], self._rate), tuple(one.copy() for one in angles))
         if self._bouts is None and gait_cycle.share(piece.smooth, level) < RHYTHM:
             return []
         found = self._contacts(piece, time, (begin * self._per, end))
