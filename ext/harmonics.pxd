@@ -24,12 +24,11 @@ cdef inline void project(
     sums[:, :] = 0.0
     fit[:, :] = 0.0
     for row in range(rows.shape[1]):
-        x, y = 1.0, 0.0
-        for k in range(n):
-            xs[k], ys[k] = x, y
-            more = x * cosine - y * sine
-            y = x * sine + y * cosine
-            x = more
+        xs[0], ys[0], xs[1], ys[1] = 1.0, 0.0, cosine, sine
+        x, y = cosine * cosine - sine * sine, 2.0 * cosine * sine
+        for k in range(2, n):  # by twice the angle: even and odd multiples do not wait for each other
+            xs[k] = xs[k - 2] * x - ys[k - 2] * y
+            ys[k] = xs[k - 2] * y + ys[k - 2] * x
         for k in range(n):
             sums[0, k] += xs[k]
             sums[1, k] += ys[k]

@@ -6,6 +6,9 @@ Rows are turned and summed one by one in a fixed order, so that a cut changes no
 cimport harmonics
 from libc.math cimport NAN, fabs, sqrt
 
+cdef enum:
+    TILE = 32
+
 cdef double LEAST_LEVEL = 0.1  # length of the horizontal part of the forward axis from which on it tells a direction
 
 
@@ -116,20 +119,20 @@ def smooth(const double[:, ::1] x, const double[::1] weights, double[:, ::1] out
 
 
 cdef void _smooth(const double[::1] x, const double[::1] weights, double[::1] out) noexcept nogil:
-    cdef Py_ssize_t row, j, n = x.shape[0], k = weights.shape[0] - 1, whole = n - k
-    cdef double a, b, c, d, weight
+    cdef Py_ssize_t row, j, i, n = x.shape[0], k = weights.shape[0] - 1
+    cdef double weight
+    cdef double[TILE] sums  # rows whose sums run side by side
     row = k
-    while row + 4 <= whole:  # four rows at a time: their sums do not wait for each other
-        weight = weights[0]
-        a, b, c, d = weight * x[row], weight * x[row + 1], weight * x[row + 2], weight * x[row + 3]
+    while row + TILE <= n - k:
+        for i in range(TILE):
+            sums[i] = weights[0] * x[row + i]
         for j in range(1, k + 1):
             weight = weights[j]
-            a += weight * (x[row - j] + x[row + j])
-            b += weight * (x[row + 1 - j] + x[row + 1 + j])
-            c += weight * (x[row + 2 - j] + x[row + 2 + j])
-            d += weight * (x[row + 3 - j] + x[row + 3 + j])
-        out[row], out[row + 1], out[row + 2], out[row + 3] = a, b, c, d
-        row += 4
+            for i in range(TILE):
+                sums[i] += weight * (x[row + i - j] + x[row + i + j])
+        for i in range(TILE):
+            out[row + i] = sums[i]
+        row += TILE
     for row in range(row, n):
         out[row] = _partial(x, weights, row)
     for row in range(min(k, n)):

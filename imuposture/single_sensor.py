@@ -67,9 +67,14 @@ def gait(
     rows = SensorRows(floats("acc", acc, (n, 3)), floats("gyr", gyr, (n, 3)), None, flags)
     columns: dict[str, Any] = {one.name: nothing for one in fields(PostureBlock)}
     columns |= {"time_s": time, "lower_q": quat, "upper_q": quat, "quality": flags, "heading_state": flags}
-    known = None if bouts is None else tuple((start, end) for start, end in floats("bouts", bouts, (None, 2)).tolist())
+    known = None if bouts is None else _spans(bouts)
     metrics = MetricSet(MetricContext(rate, calibrated=False, window_s=window_s, bouts=known), ["walking"])
     pushed = metrics.push(PostureBlock(**columns), PairBlock(time, rows, rows))
     rest = metrics.finish()
     events = sorted((*pushed.events, *rest.events), key=lambda event: (event.start_s, event.end_s, event.kind))
     return MetricBlock(tuple(events), (*pushed.windows, *rest.windows), rest.summary)
+
+
+def _spans(bouts: ArrayLike) -> tuple[tuple[float, float], ...]:
+    spans = floats("bouts", bouts if np.size(bouts) else np.empty((0, 2)), (None, 2))
+    return tuple((start, end) for start, end in spans.tolist())

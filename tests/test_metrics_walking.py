@@ -183,6 +183,13 @@ def test_bouts_must_be_in_order(bouts):
         ip.gait(np.zeros((100, 3)), np.tile([0.0, 9.81, 0.0], (100, 1)), rate=100.0, bouts=bouts)
 
 
+def test_where_nobody_is_known_to_walk_there_is_no_step():
+    _, acc, gyr = walker(seconds=20.0)
+    found = ip.gait(gyr, acc, rate=100.0, bouts=[])
+    assert found.events == ()
+    assert values(found)["steps", None] == 0.0
+
+
 def test_a_walk_goes_on_to_the_last_row():
     time, acc, gyr = walker(seconds=40.0)
     end = 3087  # the step at 30.4 s has been made, its second has not ended
@@ -321,3 +328,16 @@ def test_cadence_is_that_of_the_usual_step_of_either_foot():
     assert low < value <= high + 0.1
     assert n == len(contacts) - 2
     assert sum(times._n for times in gait._times.values()) == len(contacts) - 1  # every step once
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_simulated_feet_come_down_when_and_where_they_do(seed):
+    from imuposture.acquisition.simulation.actions import stand, walk
+
+    made = [ip.simulate([stand(4), walk(40), stand(4)], seed=seed, mirror=mirror) for mirror in (False, True)]
+    steps, mirrored = (steps_in(ip.gait(back.lower.gyr, back.lower.acc, rate=100.0)) for back in made)
+    assert len(steps) > 70
+    place = np.array([2.0 * 0.93 * time for time, _ in steps])  # the right foot comes down at every whole stride
+    np.testing.assert_allclose(place[2:-2], np.round(place[2:-2]), atol=0.1)  # while the gait is whole
+    assert [side for _, side in steps] == ["left" if k % 2 else "right" for k in np.round(place).astype(int)]
+    assert [(time, {"left": "right", "right": "left"}[side]) for time, side in mirrored] == steps

@@ -21,6 +21,7 @@ from imuposture.acquisition.simulation.actions import (
     twist,
     walk,
 )
+from imuposture.acquisition.simulation.motion import Channel, Keyframes, Spine
 
 G = 9.80665
 
@@ -155,6 +156,19 @@ def test_walking_shakes_the_vertical_at_the_step_frequency():
     hertz = np.fft.rfftfreq(len(vertical), 0.01)
     assert hertz[spectrum.argmax()] == pytest.approx(2 * PLAIN.stride_hz, abs=0.06)
     assert 1 < vertical.std() < 4
+
+
+def test_the_walking_body_is_over_the_foot_that_stands():
+    poses = np.zeros((2, len(Channel)))
+    poses[:, Channel.GAIT] = 1.0
+    spine = Spine(PLAIN, (Keyframes(np.zeros(1), np.ones(1), poses),))
+    pose = spine.pose((20.0 + np.arange(8) / 8.0) / PLAIN.stride_hz)  # eighths of a stride from the right contact on
+    across, height, side, turn = (pose[:, one] for one in (Channel.X, Channel.Z, Channel.SIDE, Channel.HEADING))
+    assert across[2:4].min() > 0.01 > -0.01 > across[6:].max()  # to the right while the right foot stands alone
+    assert height[2] > height[0]
+    assert height[6] > height[4]
+    assert side[1] < 0.0 < side[5]  # the pelvis drops to the left while the left leg swings
+    assert turn[0] < 0.0 < turn[4]  # its right side is ahead when the right foot comes down
 
 
 @pytest.mark.parametrize("script", ["demo", SOME_OF_ALL], ids=["demo", "list"])

@@ -33,18 +33,22 @@ class Channel(enum.IntEnum):
     GAIT = 9
 
 
-# Gait, of one full stride: (channel, harmonic of the stride, amplitude, phase). Pelvis and thorax counter-rotate,
-# the pelvis drops on the swing side, the body rises twice a stride (amplitudes as in normal walking; rad).
+# Gait: (channel, harmonic of the stride, amplitude in rad, share of the stride at which it is largest), counted from
+# the contact of the right foot; the left one comes at 0.5, both feet stand until 0.1, then the right one alone. Over
+# the stance foot the body is highest and furthest to that side (inverted pendulum: Cavagna et al. 1976, Inman et al.
+# 1981). The pelvis brings the foot forward that comes down, and drops on the side of the leg that swings, most just
+# after that has left the ground (Perry and Burnfield 2010); the trunk turns and leans against it (Murray 1967, Crosbie
+# et al. 1997).
 GAIT_TERMS = (
-    (Channel.HEADING, 1, np.radians(4.0), 0.0),
-    (Channel.SIDE, 1, np.radians(3.0), 0.6),
-    (Channel.FORWARD, 2, np.radians(1.5), 0.3),
-    (Channel.FLEXION, 2, np.radians(1.5), 2.1),
-    (Channel.LATERAL, 1, np.radians(3.5), 3.6),
-    (Channel.ROTATION, 1, np.radians(6.5), 3.0),
+    (Channel.HEADING, 1, np.radians(4.0), 0.55),
+    (Channel.SIDE, 1, np.radians(3.0), 0.65),
+    (Channel.FORWARD, 2, np.radians(1.5), 0.275),
+    (Channel.FLEXION, 2, np.radians(1.5), 0.135),
+    (Channel.LATERAL, 1, np.radians(3.5), 0.17),
+    (Channel.ROTATION, 1, np.radians(6.5), 0.07),
 )
-# The pelvis' own path in walking, m: forward, up, right.
-GAIT_PATH = ((2, 0.012, 1.2), (2, 0.020, 0.0), (1, 0.018, 0.9))
+# The pelvis' own path in walking, m: forward (fastest where it is lowest), up, right.
+GAIT_PATH = ((2, 0.012, 0.175), (2, 0.020, 0.3), (1, 0.018, 0.3))
 
 # Sway of a living person: (channel, Hz, share of Person.sway_deg). Frequencies without a common period.
 SWAY_TERMS = (
@@ -185,11 +189,11 @@ class Spine:
         if not walking.any():
             return
         weight = pose[walking, Channel.GAIT]
-        stride = 2.0 * np.pi * self.person.stride_hz * time_s[walking]
+        stride = self.person.stride_hz * time_s[walking]
         heading = pose[walking, Channel.HEADING]
-        for channel, harmonic, amplitude, phase in GAIT_TERMS:
-            pose[walking, channel] += weight * amplitude * np.sin(harmonic * stride + phase)
-        forward, up, right = (weight * a * np.sin(h * stride + phase) for h, a, phase in GAIT_PATH)
+        for channel, harmonic, amplitude, largest in GAIT_TERMS:
+            pose[walking, channel] += weight * amplitude * np.cos(2.0 * np.pi * harmonic * (stride - largest))
+        forward, up, right = (weight * a * np.cos(2.0 * np.pi * h * (stride - largest)) for h, a, largest in GAIT_PATH)
         pose[walking, Channel.X] += np.sin(heading) * forward + np.cos(heading) * right
         pose[walking, Channel.Y] += np.cos(heading) * forward - np.sin(heading) * right
         pose[walking, Channel.Z] += up

@@ -83,11 +83,13 @@ class Gait:
         steps: list[Step] = []
         if not len(posture):
             return steps
-        ways = np.diff(posture.time_s, prepend=min(self._latest_s, posture.time_s[0]))
-        self._latest_s = float(posture.time_s[-1])
-        holes = np.flatnonzero(ways > 1.5 / self._rate).tolist()
+        time, longest = posture.time_s, 1.5 / self._rate
+        holes = (np.flatnonzero(time[1:] - time[:-1] > longest) + 1).tolist()
+        if time[0] - self._latest_s > longest:
+            holes.insert(0, 0)
+        self._latest_s = float(time[-1])
         lower = segments.lower
-        columns = (posture.time_s, lower.acc, lower.gyr, posture.lower_q, *(getattr(posture, one) for one in COLUMNS))
+        columns = (time, lower.acc, lower.gyr, posture.lower_q, *(getattr(posture, one) for one in COLUMNS))
         for first, end in zip([0, *holes], [*holes, len(posture)], strict=True):
             if first in holes:
                 steps += self.finish()
@@ -177,7 +179,8 @@ class Gait:
         level, ahead = self._levelled(acc, gyr, quat)
         if not np.isfinite(level).all():  # a row without a measurement, an orientation or a way ahead
             return []
-        piece = Piece(first, level, gait_cycle.smoothed(level[:4], self._rate), tuple(angles))
+        # Copies: a contact that waits to be known as a step holds on to its piece, not to the rows of a whole block.
+        piece = Piece(first, level, gait_cycle.smoothed(level[:4], self._rate), tuple(one.copy() for one in angles))
         if self._bouts is None and gait_cycle.share(piece.smooth, level) < RHYTHM:
             return []
         found = self._contacts(piece, time, (begin * self._per, end))

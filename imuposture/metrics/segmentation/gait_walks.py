@@ -21,8 +21,9 @@ WALKING = 0.4  # share by which a stride may differ from the one before, for wal
 STEADY = 0.2  # for its shape to count. Small: only treadmills are steady; large: turns count as strides
 ALIKE = 0.2  # mean correlation of strides with those before, from which on it is walking; noise has 0, walkers 0.4 to 1
 UNLIKE = 0.0  # below which it is walking no longer. Small: rummaging goes on as a walk; large: turns end it
-ALTERNATING = 1.0  # mean strength with which sway or turns alternate with the feet (see `gait_cycle`). Small: whatever
-# swings in step rhythm is a walk; large: weak walkers are none. 34 recordings of 9 walkers: 1.3 to 3 (median step)
+ALTERNATING = 0.7  # mean strength with which sway or turns alternate with the feet (see `gait_cycle`), and
+EVIDENCE = 0.35  # that times the likeness: either makes up for the other. Small: whatever swings in step rhythm is a
+# walk; large: weak walkers are none. Medians of 32 recordings of 9 people in steady walking: 1.2 to 2.8
 EDGE_S = 0.1  # s by which a contact may lie beside a bout: bouts begin and end with contacts, as somebody else saw them
 RANGES = ("flexion", "lateral_bend", "axial_rotation", "pelvis_forward", "pelvis_side")
 
@@ -144,7 +145,7 @@ class Walks:
         likeness = sum(alike) / len(alike) if alike else 0.0
         if self._walking and likeness < UNLIKE:
             self.finish()
-        elif not self._walking and len(alike) > 1 and likeness >= ALIKE and self._steady():
+        elif not self._walking and len(alike) > 1 and likeness >= ALIKE and self._steady(likeness):
             self._walking = True
             self._walk += 1
         if not self._walking:
@@ -159,15 +160,14 @@ class Walks:
         self._latest.clear()
         self._walking = False
 
-    def _steady(self) -> bool:
+    def _steady(self, likeness: float) -> bool:
         """Say whether the latest steps are strides that follow one another, and alternate in the movement."""
         strides = [contact.change for contact in self._latest][2:]
+        if len(self._latest) < STEPS or not all(change <= WALKING for change in strides):
+            return False
         pushed, turned = sum(one.pushed for one in self._latest), sum(one.turned for one in self._latest)
-        return (
-            len(self._latest) == STEPS
-            and all(change <= WALKING for change in strides)
-            and max(abs(pushed), abs(turned)) >= ALTERNATING * STEPS
-        )
+        alternation = max(abs(pushed), abs(turned)) / STEPS
+        return alternation >= ALTERNATING and likeness * alternation >= EVIDENCE
 
 
 class Bouts:
