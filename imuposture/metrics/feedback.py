@@ -73,6 +73,7 @@ class _Watch:
         self._over_s: float | None = None
 
     def push(self, epoch: Epoch) -> Event | None:
+        """Take an epoch; give what there is to say with it."""
         since = self.condition.push(epoch)
         if since is None and not self._owed:
             return None
