@@ -48,6 +48,8 @@ INCLINATION_NAMES, SIDE_NAMES = _named(INCLINATION_LIMITS, sided=False), _named(
 class Exposure:
     """Time beyond limits, percentiles (amplitude probability distribution) and dose, for windows and the session."""
 
+    needs: frozenset[str] = frozenset()
+
     def __init__(self, context: MetricContext) -> None:
         self._minute = 60.0 * context.rate_hz
         self._tallies = WindowTallies(context, _tallies(context.rate_hz))
