@@ -1,4 +1,4 @@
-"""What all metrics cost: 8 h of posture rows at 100 Hz, as batch hands them over and as live does, metric by metric.
+"""What all metrics cost: 8 h of posture rows at 100 Hz, as batch hands them over and as live does, stage by stage.
 
 Minutes of a simulated working day walk through the pipeline once; its rows, with the measurements of both segments,
 then come again and again with their time moved on. Run: ``python benchmarks/metrics_cost.py [--hours N]``; exit code 1
@@ -8,19 +8,22 @@ if a goal is missed. Times are of one core.
 import argparse
 import gc
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import imuposture as ip
-from imuposture._blocks import ROLES, ImuBlock, PairBlock, PostureBlock, SensorRows
+from imuposture._blocks import ROLES, ImuBlock, PairBlock, PostureBlock
 from imuposture.alignment import Alignment
 from imuposture.calibration import calibrate
 from imuposture.metrics import BUILT_IN, MetricContext, MetricSet, Observed
-from imuposture.pipeline.rows import PIECE
+from imuposture.metrics._rows import Seconds
+from imuposture.metrics.segmentation.activity import Activities
+from imuposture.metrics.segmentation.gait import Gait
+from imuposture.metrics.segmentation.movements import Movements
+from imuposture.metrics.segmentation.profiles import Profiles
+from imuposture.pipeline.rows import PIECE, cut_pair, cut_posture, join_pairs
 
 BATCH_S = 3.0  # s of CPU for 8 h
 LIVE_US = 20.0  # us a row, a second at a time
@@ -43,44 +46,22 @@ def day_part(minutes: float) -> Block:
 
 
 def _aligned(alignment: Alignment, blocks: Sequence[ImuBlock]) -> PairBlock:
-    return joined([*(alignment.push(block) for block in blocks), alignment.finish()])
+    return join_pairs([*(alignment.push(block) for block in blocks), alignment.finish()])
 
 
-def joined(parts: Sequence[Any]) -> Any:
-    """Join blocks of rows; blocks within blocks too."""
-    values = {}
-    for member in fields(parts[0]):
-        inner = [getattr(part, member.name) for part in parts]
-        if inner[0] is None:
-            values[member.name] = None
-        else:
-            values[member.name] = np.concatenate(inner) if isinstance(inner[0], np.ndarray) else joined(inner)
-    return type(parts[0])(**values)
-
-
-def rows_of(block: Any, rows: slice) -> Any:
-    """Return some rows of a block; blocks within blocks too."""
-    values = {}
-    for member in fields(block):
-        inner = getattr(block, member.name)
-        nested = isinstance(inner, SensorRows)
-        values[member.name] = None if inner is None else rows_of(inner, rows) if nested else inner[rows]
-    return type(block)(**values)
+def _cut(block: Block, rows: slice) -> Block:
+    return cut_posture(block[0], rows), cut_pair(block[1], rows)
 
 
 def pieces(part: Block, rows: int, hours: float) -> Iterator[Block]:
     """Yield hours of rows, so many at a time."""
-    posture, segments = part
-    length, left, moved = len(posture), round(hours * 3600 * RATE), 0.0
-    cuts = [
-        (rows_of(posture, slice(k, k + rows)), rows_of(segments, slice(k, k + rows))) for k in range(0, length, rows)
-    ]
+    length, left, moved = len(part[0]), round(hours * 3600 * RATE), 0.0
+    cuts = [_cut(part, slice(k, k + rows)) for k in range(0, length, rows)]
     while left > 0:
-        for one, both in cuts:
-            take = min(left, len(one))
-            whole = (one, both) if take == len(one) else tuple(rows_of(x, slice(0, take)) for x in (one, both))
-            yield replace(whole[0], time_s=whole[0].time_s + moved), whole[1]
-            left -= take
+        for one in cuts:
+            posture, segments = one if len(one[0]) <= left else _cut(one, slice(0, left))
+            yield replace(posture, time_s=posture.time_s + moved), segments
+            left -= len(posture)
             if left <= 0:
                 return
         moved += length / RATE
@@ -123,28 +104,39 @@ def told(name: str, value: float, goal: float, unit: str) -> bool:
     return met
 
 
-def alone(part: Block, rows: int, hours: float, name: str) -> float:
-    """Return CPU seconds that one metric takes for its rows, without the segmentation of movements."""
-    seen = [Observed(posture, segments, ()) for posture, segments in pieces(part, rows, hours)]
-    metric = BUILT_IN[name](MetricContext(RATE, placement="T12-S2"))
-    begun = time.process_time()
-    for one in seen:
-        metric.push(one)
-    return time.process_time() - begun
+def stages(part: Block, rows: int, hours: float) -> dict[str, float]:
+    """Return CPU seconds that each segmentation takes, and each metric by itself; what metrics share, each pays for."""
+    names = ("movements", "profiles", "steps", "seconds")
+    spent = dict.fromkeys((*names, *BUILT_IN), 0.0)
+    movements, profiles, gait, clock = Movements(RATE), Profiles(RATE), Gait(RATE), Seconds()
+    activities = Activities(RATE, clock)
+    metrics = {name: BUILT_IN[name](MetricContext(RATE, placement="T12-S2")) for name in BUILT_IN}
+
+    def timed(name: str, work: Callable[..., Any], *given: Any) -> Any:
+        begun = time.process_time()
+        found = work(*given)
+        spent[name] += time.process_time() - begun
+        return found
+
+    for posture, segments in pieces(part, rows, hours):
+        found = timed("profiles", profiles.push, posture, timed("movements", movements.push, posture))
+        steps = tuple(timed("steps", gait.push, posture, segments))
+        number, starts = clock.push(posture.time_s)
+        epochs = timed("seconds", activities.push, posture, number, steps)
+        for name, metric in metrics.items():
+            timed(name, metric.push, Observed(posture, segments, found, steps, epochs, starts))
+    return spent
 
 
 def breakdown(part: Block, hours: float, rounds: int) -> None:
-    """Print what each metric takes, as batch and as live hand rows over; the least of some rounds."""
-    print(f"{'metric':<22}{'batch, us a row':>18}{'live, us a row':>18}")
-    for name in ("movements", *BUILT_IN):
-        line = f"{name:<22}"
-        for rows, length in ((PIECE, hours), (LIVE_ROWS, hours / 4.0)):
-            runs = (
-                cost(part, rows, length, [])[0] if name == "movements" else alone(part, rows, length, name)
-                for _ in range(rounds)
-            )
-            line += f"{1e6 * min(runs) / (3600.0 * RATE * length):>18.3f}"
-        print(line)
+    """Print what each segmentation and each metric takes, as batch and as live hand rows over; least of the rounds."""
+    print(f"{'stage':<22}{'batch, us a row':>18}{'live, us a row':>18}")
+    columns = []
+    for rows, length in ((PIECE, hours), (LIVE_ROWS, hours / 4.0)):
+        runs = [stages(part, rows, length) for _ in range(rounds)]
+        columns.append({name: 1e6 * min(run[name] for run in runs) / (3600.0 * RATE * length) for name in runs[0]})
+    for name, batch in columns[0].items():
+        print(f"{name:<22}{batch:>18.3f}{columns[1][name]:>18.3f}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -135,6 +135,7 @@ cdef struct Settings:
     double longest_s
     double slow_share
     double noise_rows
+    double quiet             # variance of the noise below which it matters to no threshold
 
 
 cdef inline double larger(double a, double b) noexcept nogil:

@@ -19,7 +19,7 @@ FOUND = (
 SETTINGS = (
     "rate_hz", "start_deg", "start_noise", "inner_deg", "inner_noise", "band_deg", "band_share", "return_share",
     "rise_share", "bounce_deg", "dwell_s", "hold_deg", "hold_noise", "settle_s", "rest_hold_s", "rest_deg",
-    "change_hold_s", "upright_hold_s", "stay_s", "longest_s", "slow_share", "noise_rows",
+    "change_hold_s", "upright_hold_s", "stay_s", "longest_s", "slow_share", "noise_rows", "quiet",
 )
 
 
@@ -42,7 +42,7 @@ def advance(
     angle, sd  (3, n)         degrees; NaN where missing
     weights    (w,)           symmetric smoothing weights, w odd; w // 2 missing rows in a row are bridged, more end
                               what is open
-    settings   (22,)          in the order of SETTINGS
+    settings   (23,)          in the order of SETTINGS
     state      (3, STATE_SIZE)  zero at first, overwritten
     window     (7, 2, w)      time, then angle and sd of the planes: the last w rows, twice, so that they always lie
                               one behind the other; overwritten
@@ -101,8 +101,10 @@ cdef void _advance(
 
 cdef void _step(Row* row, const Settings* settings, Plane* plane, Finds* finds) noexcept nogil:
     """Move one machine on by one smoothed row."""
+    cdef double noise = 0.0, x = row.x[0], step
     # The noise of few rows is itself uncertain; the margin shrinks from 60 % at 5 rows to 4 % at 100.
-    cdef double noise = sqrt(plane.noise * (1.0 + 8.0 / plane.noise_n)), x = row.x[0], step
+    if not 9.0 * plane.noise <= settings.quiet:  # whatever the margin, it would change no threshold
+        noise = sqrt(plane.noise * (1.0 + 8.0 / plane.noise_n))
     row.inner = larger(settings.inner_deg, settings.inner_noise * noise)
     row.start = larger(settings.start_deg, settings.start_noise * noise)
     if plane.seeded == 0.0 or row.t - plane.t > settings.change_hold_s:  # after a long gap nothing is known of the rest

@@ -4,7 +4,7 @@ A class is decided row by row and a stay ends with the row that leaves it, so th
 cut into blocks. Shapes are checked by the Python half.
 """
 
-from libc.math cimport NAN, fabs, isnan
+from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter
 
 
 cdef extern from "spatial.h" nogil:
@@ -35,28 +35,10 @@ def classify(
     codes    (n,)  overwritten
     """
     with nogil:
-        if margin == 0.0:
-            _classify(x, keep, above, levels, absolute, codes)
-        else:
-            _follow(x, keep, cuts, above, levels, absolute, margin, state, codes)
+        _classify(x, keep, cuts, above, levels, absolute, margin, state, codes)
 
 
 cdef void _classify(
-    const double[::1] x,
-    const unsigned char[::1] keep,
-    const double[::1] above,
-    const signed char[::1] levels,
-    bint absolute,
-    signed char[::1] codes,
-) noexcept nogil:
-    cdef Py_ssize_t row
-    cdef double value
-    for row in range(x.shape[0]):
-        value = fabs(x[row]) if absolute else x[row]
-        codes[row] = levels[_beyond(value, above)] if keep[row] and not isnan(value) else -1
-
-
-cdef void _follow(
     const double[::1] x,
     const unsigned char[::1] keep,
     const double[::1] cuts,
@@ -67,27 +49,47 @@ cdef void _follow(
     signed char[::1] state,
     signed char[::1] codes,
 ) noexcept nogil:
-    """Classify rows of which each depends on the one before."""
     cdef Py_ssize_t row
     cdef int last = state[0]
-    cdef double value
+    cdef double value, low = INFINITY, high = -INFINITY
     for row in range(x.shape[0]):
         value = fabs(x[row]) if absolute else x[row]
-        if not keep[row] or isnan(value):
-            last = -1
-        elif last < 0:
-            last = _beyond(value, above)
-        else:
-            while last < cuts.shape[0] and value > cuts[last] + margin:
-                last += 1
-            while last > 0 and value < cuts[last - 1] - margin:
-                last -= 1
+        if not (keep[row] and low <= value <= high):  # neighbours are mostly in the same class
+            if not keep[row] or isnan(value):
+                last, low, high = -1, INFINITY, -INFINITY
+            else:
+                last = _moved(value, last, cuts, above, margin)
+                _bounds(last, cuts, above, margin, &low, &high)
         codes[row] = levels[last] if last >= 0 else -1
     state[0] = <signed char>last
 
 
+cdef inline int _moved(
+    double value, int last, const double[::1] cuts, const double[::1] above, double margin
+) noexcept nogil:
+    """Return the class of a value whose predecessor was in the class ``last``."""
+    if last < 0 or margin == 0.0:
+        return _beyond(value, above)
+    while last < cuts.shape[0] and value > cuts[last] + margin:
+        last += 1
+    while last > 0 and value < cuts[last - 1] - margin:
+        last -= 1
+    return last
+
+
+cdef inline void _bounds(
+    int last, const double[::1] cuts, const double[::1] above, double margin, double *low, double *high
+) noexcept nogil:
+    """Give the lowest and the highest value that stay in a class."""
+    low[0], high[0] = -INFINITY, INFINITY
+    if last > 0:
+        low[0] = cuts[last - 1] - margin if margin > 0.0 else nextafter(above[last - 1], INFINITY)
+    if last < cuts.shape[0]:
+        high[0] = cuts[last] + margin if margin > 0.0 else above[last]
+
+
 cdef inline int _beyond(double value, const double[::1] above) noexcept nogil:
-    """How many cuts a value is beyond: neighbours are mostly beyond the same, so that the way is known beforehand."""
+    """Return how many cuts a value is beyond."""
     cdef int n = 0
     while n < above.shape[0] and value > above[n]:
         n += 1

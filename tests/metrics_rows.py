@@ -1,11 +1,11 @@
 """Posture rows of which the truth is known, for the tests of the metrics."""
 
-from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
 
 from imuposture._blocks import FloatArray, MetricBlock, PostureBlock
+from imuposture.pipeline.rows import cut_posture
 
 COLUMNS = ("flexion", "lateral_bend", "axial_rotation")
 
@@ -41,7 +41,7 @@ def posture(
 
 
 def rows_of(block: PostureBlock, begin: int, end: int) -> PostureBlock:
-    return replace(block, **{f.name: getattr(block, f.name)[begin:end] for f in fields(block)})
+    return cut_posture(block, slice(begin, end))
 
 
 def cut(stage, block: PostureBlock, at: list[int]) -> MetricBlock:

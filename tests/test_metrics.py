@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -209,6 +209,51 @@ def test_a_plug_in_that_returns_something_else_is_named(monkeypatch):
     offered(monkeypatch, "test_metrics:Counter")
     with pytest.raises(PluginError, match="'mine' returned NoneType"):
         MetricSet(CONTEXT, ["mine"]).push(BLOCK)
+
+
+def found_by(name, needs):
+    """What a metric of these needs was shown of a spell, beside another one."""
+    shown = {"movements": 0, "activity": 0}
+
+    class Curious:
+        def __init__(self, context):
+            if needs is not None:
+                self.needs = needs
+
+        def push(self, seen):
+            for what in shown:
+                shown[what] += len(getattr(seen, what))
+            return MetricBlock()
+
+        finish = push
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BUILT_IN, "curious", Curious)
+        cut(MetricSet(CONTEXT, ["curious", name]), BLOCK, [])
+    return {what for what, count in shown.items() if count}
+
+
+def test_nobody_looks_for_what_no_metric_needs():
+    assert found_by("exposure", frozenset()) == set()
+    assert found_by("exposure", frozenset({"activity"})) == {"activity"}
+    assert found_by("repetitions", frozenset({"activity"})) == {"movements", "activity"}
+    assert found_by("exposure", None) == {"movements", "activity"}
+
+
+@pytest.mark.parametrize("needs", [frozenset({"heartbeats"}), "movements", 1])
+def test_odd_needs_are_refused(needs):
+    with pytest.raises(
+        PluginError, match=r"'curious' needs .*; it must be a set of some of activity, movements, steps"
+    ):
+        found_by("exposure", needs)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_metric_finds_by_itself_what_it_finds_among_all(whole, name):
+    alone = cut(MetricSet(replace(CONTEXT, baseline={}), [name]), BLOCK, [5000])
+    for mine, among in zip(bits(alone), bits(whole), strict=True):
+        left = iter(among)
+        assert all(one in left for one in mine)  # in the same order
 
 
 def test_built_in_metrics_are_also_declared_as_entry_points():

@@ -266,3 +266,12 @@ def test_a_jump_in_time_loses_no_epoch_and_is_cut_free():
     block = found(late)
     assert block == found(late, range(0, len(late), 7))
     assert values(block)["minutes_worn"] == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("jump", [3.0, 60.0])
+def test_who_is_bent_on_both_sides_of_a_jump_in_time_does_not_lie(jump):
+    whole = day((STAND, 30), (PRONE, 50), (STAND, 30))
+    late = replace(whole, time_s=whole.time_s + jump * (whole.time_s > 7.3 + 57 - 0.01))
+    block = found(late)
+    assert block == found(late, range(0, len(late), 7))
+    assert stays(block, "lying_prone") == []

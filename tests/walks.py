@@ -9,6 +9,7 @@ from imuposture._blocks import ROLES, ImuBlock, PostureBlock, Stream
 from imuposture.alignment import Alignment
 from imuposture.calibration import calibrate
 from imuposture.pipeline import Config, Pipeline
+from imuposture.pipeline.rows import join_pairs, join_postures
 from imuposture.processing import SmoothedPipeline
 
 SPINE = ("flexion_deg", "lateral_bend_deg", "axial_rotation_deg")
@@ -107,15 +108,8 @@ def walked(tape, calibration, config=None, rows=0):
 
 
 def joined(parts):
-    """Join blocks of rows; blocks within blocks too."""
-    values = {}
-    for member in fields(parts[0]):
-        inner = [getattr(part, member.name) for part in parts]
-        if inner[0] is None:
-            values[member.name] = None
-        else:
-            values[member.name] = np.concatenate(inner) if isinstance(inner[0], np.ndarray) else joined(inner)
-    return type(parts[0])(**values)
+    """Join blocks of rows."""
+    return join_postures(parts) if isinstance(parts[0], PostureBlock) else join_pairs(parts)
 
 
 def columns(posture, names=SPINE):

@@ -4,7 +4,7 @@ One segmentation of the movements serves all metrics. A metric is a small class 
 every finished movement once; add one here, or in any package through the entry-point group ``imuposture.metrics``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from importlib.metadata import entry_points
 from typing import cast
 
@@ -31,7 +31,7 @@ from imuposture.metrics.range_of_motion import RangeOfMotion
 from imuposture.metrics.range_test import RangeTest
 from imuposture.metrics.repetitions import Repetitions
 from imuposture.metrics.rhythm import Rhythm
-from imuposture.metrics.segmentation import Observed, Segmentation
+from imuposture.metrics.segmentation import NEEDS, Observed, Segmentation
 from imuposture.metrics.slouch import Slouch
 from imuposture.metrics.variety import Variety
 from imuposture.metrics.walking import Walking
@@ -78,7 +78,7 @@ class MetricSet:
     Raises
     ------
     PluginError
-        If a named metric does not exist, cannot be imported, or lacks ``push`` or ``finish``.
+        If a named metric does not exist, cannot be imported, lacks ``push`` or ``finish``, or has odd ``needs``.
 
     Notes
     -----
@@ -89,8 +89,11 @@ class MetricSet:
     def __init__(self, context: MetricContext, names: Sequence[str] | None = None) -> None:
         self._last_s = -np.inf
         self._context = context
-        self._segmentation = Segmentation(context.rate_hz, calibrated=context.calibrated, bouts=context.bouts)
         self._metrics = {name: _construct(name, context) for name in (BUILT_IN if names is None else names)}
+        needs = frozenset[str]().union(*(_needs(name, metric) for name, metric in self._metrics.items()))
+        self._segmentation = Segmentation(
+            context.rate_hz, calibrated=context.calibrated, bouts=context.bouts, needs=needs
+        )
 
     def push(self, posture: PostureBlock, segments: PairBlock | None = None) -> MetricBlock:
         """Feed the next rows to the segmentation and to every metric.
@@ -158,6 +161,14 @@ def _construct(name: str, context: MetricContext) -> Metric:
     if not (callable(getattr(metric, "push", None)) and callable(getattr(metric, "finish", None))):
         raise PluginError(f"metric '{name}' must have push(seen) and finish(seen); see docs/add_a_metric.md")
     return metric
+
+
+def _needs(name: str, metric: Metric) -> frozenset[str]:
+    """Return what a metric asks the segmentation for: all, unless it says so."""
+    needs = getattr(metric, "needs", NEEDS)
+    if not (isinstance(needs, Set) and needs <= NEEDS):
+        raise PluginError(f"metric '{name}' needs {needs!r}; it must be a set of some of {', '.join(sorted(NEEDS))}")
+    return frozenset(needs)
 
 
 def _load(name: str) -> MetricFactory:

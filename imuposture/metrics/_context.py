@@ -167,7 +167,8 @@ def _require_bouts(bouts: Sequence[tuple[float, float]]) -> None:
 class Metric(Protocol):
     """Constructed with a `MetricContext`; sees every row and every finished movement once, in order.
 
-    Memory stays bounded; figures are the same however rows are cut.
+    Memory stays bounded; figures are the same however rows are cut. A set ``needs``, where there is one, says which of
+    ``movements``, ``steps`` and ``activity`` the metric looks at: what no metric needs is not looked for.
     """
 
     def push(self, seen: Observed) -> MetricBlock:

@@ -25,6 +25,8 @@ NO_SITTING = "no sitting found"
 class Activity:
     """Bouts of each state, time in it, shifts and fidgets; time not worn is found and left out."""
 
+    needs = frozenset({"activity"})
+
     def __init__(self, context: MetricContext) -> None:
         del context
         self._spent: dict[State, float] = dict.fromkeys(STATES, 0.0)

@@ -46,6 +46,8 @@ class _Claim:
 class Asymmetry:
     """Left/right figures with intervals, and verdicts that are corrected over the report."""
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._context = context
         self._halves = Halves()

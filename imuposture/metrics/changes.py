@@ -33,6 +33,8 @@ class Changes:
     inclinations only.
     """
 
+    needs = frozenset({"movements", "activity"})
+
     def __init__(self, context: MetricContext) -> None:
         self._row_s = 1.0 / context.rate_hz
         self._bouts = _Bouts()

@@ -27,6 +27,8 @@ Quantities = Mapping[str, tuple[FloatArray, FlagArray]]
 class Classes:
     """Time in each class of the threshold sets of the context, how often limits are passed, and holds that are long."""
 
+    needs: frozenset[str] = frozenset()
+
     def __init__(self, context: MetricContext) -> None:
         self._judged = [_Judged(threshold_set(name), context.rate_hz) for name in context.thresholds]
 

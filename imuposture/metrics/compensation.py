@@ -56,6 +56,8 @@ class Wear:
     backward drift is not told: who sits down differs there more than a strap slips.
     """
 
+    needs: frozenset[str] = frozenset()
+
     def __init__(self, context: MetricContext) -> None:
         del context
         self._rows = 0

@@ -40,6 +40,8 @@ HOLD_NAMES = _between(HOLD_LENGTHS_S, "s", "up_to_{:g}s", "from_{:g}s")
 class Durations:
     """Share of time by inclination and length of the stay, and minutes of static posture by length."""
 
+    needs: frozenset[str] = frozenset()
+
     def __init__(self, context: MetricContext) -> None:
         self._cut = Classifier(LEVELS_DEG)
         self._stays = Stays(len(LEVEL_NAMES), context.rate_hz, LENGTHS_S)

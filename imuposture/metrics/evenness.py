@@ -42,6 +42,8 @@ NO_TALE = "no upright posture before and after lying down"
 class Evenness:
     """Mean roll in degrees first; index, passes, holds, and neutral posture and range before and after."""
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._context, self._rate = context, context.rate_hz
         self._front = context.placement.lower().startswith("front")

@@ -67,6 +67,8 @@ class _Run:
 class Exercises:
     """Sets and holds as events with the name of the exercise, counts by exercise and side, and trends over sets."""
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         known = templates(context.exercises)
         self._sets = tuple(template for template in known if template.repetitions > 1)

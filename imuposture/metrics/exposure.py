@@ -22,6 +22,7 @@ SHARES = {"p5": 0.05, "p10": 0.10, "p50": 0.50, "p90": 0.90, "p95": 0.95, "p99":
 WANTED = list(SHARES.values())
 SPEED_S = 0.5  # s over which a speed is taken. Small: sensor noise; large: misses short movements
 FASTEST = 720.0  # degrees a second, beyond which percentiles of the speed are not told apart
+SHARE, MINUTES = "exposure.share/1@own_neutral", "exposure.minutes/1@own_neutral"
 DOSE_BEYOND_DEG = 20.0  # degrees of inclination from which on the dose counts
 
 Limits = tuple[tuple[float, float], ...]  # degrees, and +1 for above or -1 for below
@@ -29,14 +30,15 @@ INCLINATION_LIMITS: Limits = tuple((limit, 1.0) for limit in ABOVE_DEG) + tuple(
 SIDE_LIMITS: Limits = tuple((limit, 1.0) for limit in ABOVE_DEG) + tuple((-limit, -1.0) for limit in ABOVE_DEG)
 
 
-def _named(limits: Limits, *, sided: bool) -> list[tuple[str, Side | None]]:
+def _named(limits: Limits, *, sided: bool) -> list[tuple[str, str, Side | None]]:
     """Return how the figures of each limit are called, and their side: an hour has thousands of them."""
-    names: list[tuple[str, Side | None]] = []
+    names: list[tuple[str, str, Side | None]] = []
     for limit, sign in limits:
+        side: Side | None = None
+        where = f"{'below' if sign < 0.0 else 'above'}_{limit:g}deg"
         if sided:
-            names.append((f"above_{abs(limit):g}deg", "right" if sign > 0.0 else "left"))
-        else:
-            names.append((f"{'below' if sign < 0.0 else 'above'}_{limit:g}deg", None))
+            where, side = f"above_{abs(limit):g}deg", "right" if sign > 0.0 else "left"
+        names.append((f"share_{where}", f"minutes_{where}", side))
     return names
 
 
@@ -45,6 +47,8 @@ INCLINATION_NAMES, SIDE_NAMES = _named(INCLINATION_LIMITS, sided=False), _named(
 
 class Exposure:
     """Time beyond limits, percentiles (amplitude probability distribution) and dose, for windows and the session."""
+
+    needs: frozenset[str] = frozenset()
 
     def __init__(self, context: MetricContext) -> None:
         self._minute = 60.0 * context.rate_hz
@@ -76,7 +80,7 @@ class Exposure:
         yield new("minutes_usable", lean.minutes, "min", "exposure.minutes_usable/1", n=lean.n)
         lost = (span.rows - lean.n) / span.rows * (span.rows / self._minute) if span.rows else 0.0
         yield new("minutes_lost", lost, "min", "exposure.minutes_lost/1", n=span.rows - lean.n)
-        yield from _beyond(new, lean, None, INCLINATION_NAMES)
+        yield from _beyond(span, "inclination", None, INCLINATION_NAMES)
         yield from _percentiles(new, lean, "inclination", "deg", "exposure.apdf/1@own_neutral")
         speed = span.tallies["speed"]
         yield from _percentiles(new, speed, "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
@@ -85,7 +89,7 @@ class Exposure:
             value, why = (dose, None) if lean.n else (None, NO_ROWS)
             yield new("inclination_dose", value, "deg min", definition, side=side, n=lean.n, reason=why)
         for plane in SIDED_PLANES:
-            yield from _beyond(new, span.tallies[plane], plane, SIDE_NAMES)
+            yield from _beyond(span, plane, plane, SIDE_NAMES)
 
 
 def _tallies(rate_hz: float) -> dict[str, Tally]:
@@ -97,13 +101,14 @@ def _tallies(rate_hz: float) -> dict[str, Tally]:
 
 
 def _beyond(
-    new: partial[Figure], tally: Tally, plane: str | None, names: Sequence[tuple[str, Side | None]]
+    span: Span, what: str, plane: str | None, names: Sequence[tuple[str, str, Side | None]]
 ) -> Iterator[Figure]:
+    tally, start, end = span.tallies[what], span.start_s, span.end_s
     n, why = tally.n, None if tally.n else NO_ROWS
     found = tally.beyond() if n else [(None, None)] * len(names)
-    for (where, side), (share, minutes) in zip(names, found, strict=True):
-        yield new(f"share_{where}", share, "%", "exposure.share/1@own_neutral", plane, side, n=n, reason=why)
-        yield new(f"minutes_{where}", minutes, "min", "exposure.minutes/1@own_neutral", plane, side, n=n, reason=why)
+    for (name, minutes_name, side), (share, minutes) in zip(names, found, strict=True):
+        yield Figure(name, share, "%", SHARE, plane, side, None, None, n, None, start, end, why)
+        yield Figure(minutes_name, minutes, "min", MINUTES, plane, side, None, None, n, None, start, end, why)
 
 
 def _percentiles(new: partial[Figure], tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:

@@ -25,6 +25,8 @@ FEET_PAUSE_S = 5.0  # that a break may hold
 class Feedback:
     """Alerts and rewards by rule, as events that carry the rule's number, counted from 1 in the order of the rules."""
 
+    needs = frozenset({"movements", "activity"})
+
     def __init__(self, context: MetricContext) -> None:
         self._rules = rules_of(default_rules() if context.feedback is None else context.feedback)
         self._round = Roundness()
@@ -73,6 +75,7 @@ class _Watch:
         self._over_s: float | None = None
 
     def push(self, epoch: Epoch) -> Event | None:
+        """Take an epoch; give what there is to say with it."""
         since = self.condition.push(epoch)
         if since is None and not self._owed:
             return None

@@ -22,6 +22,8 @@ class Ledger:
     up: the doses of several, side by side, are the ledger of a week.
     """
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         del context
         self._sizes: dict[tuple[Plane, Side], list[float]] = {(p, s): [] for p in SIDED_PLANES for s in SIDES}

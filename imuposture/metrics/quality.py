@@ -35,6 +35,8 @@ MEDIANS = (
 class RepetitionQuality:
     """Medians over the repetitions of a plane and side, and magnitudes of both sides against each other."""
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._context = context
         self._values: dict[tuple[Plane, Side, str], list[float]] = {}

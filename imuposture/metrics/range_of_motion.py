@@ -18,6 +18,8 @@ class RangeOfMotion:
     Placement is part of the definition ids, since ranges of different placements cannot be compared.
     """
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._context = context
         self._halves = Halves()

@@ -23,6 +23,8 @@ class RangeTest:
     (`imuposture.protocols.guided_range_of_motion`). Not the best trial: the best of n grows with n.
     """
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._context = context
         self._trials: dict[tuple[Plane, Side], list[tuple[float, float]]] = {

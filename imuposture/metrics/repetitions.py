@@ -20,6 +20,8 @@ class Repetitions:
     that started in it can still be open.
     """
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._context = context
         self._windows = Windows(context.window_s)

@@ -30,6 +30,8 @@ ANGLES = ("coupling_deg", "coupling_early_deg")
 class Rhythm:
     """The spine's share of forward bends, whole and in thirds, coupling angles, and how many bends the pelvis led."""
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._fits = is_lumbar(context.placement)
         self._placement = context.placement

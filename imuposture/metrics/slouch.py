@@ -104,6 +104,8 @@ class Roundness:
 class Slouch:
     """Slouches as events, and how much of the sitting they took."""
 
+    needs = frozenset({"movements", "activity"})
+
     def __init__(self, context: MetricContext) -> None:
         del context
         self._round, self._known = Roundness(), Known()

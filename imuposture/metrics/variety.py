@@ -32,6 +32,8 @@ NO_MOVEMENT = "no repetition in any plane"
 class Variety:
     """Entropy of the joint posture in 27 cells, cells visited, transitions an hour, and the share of each plane."""
 
+    needs = frozenset({"movements"})
+
     def __init__(self, context: MetricContext) -> None:
         self._cuts = {plane: Classifier(cuts, margin=MARGIN_DEG) for plane, cuts in CUTS_DEG.items()}
         self._stays = Stays(CELLS, context.rate_hz)

@@ -40,6 +40,8 @@ RANGE_FIGURES: tuple[tuple[str, Plane], ...] = (
 class Walking:
     """Steps with their side, walks, and the figures of a gait; the lower sensor alone is enough for most of them."""
 
+    needs = frozenset({"steps"})
+
     def __init__(self, context: MetricContext) -> None:
         self._window_s = context.window_s
         self._windows = Windows(context.window_s)

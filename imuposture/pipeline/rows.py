@@ -14,6 +14,7 @@ __all__ = [
     "PIECE",
     "Rows",
     "cut_pair",
+    "cut_posture",
     "join_blocks",
     "join_metrics",
     "join_pairs",
@@ -52,6 +53,11 @@ def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:
 def cut_pair(pair: PairBlock, part: slice) -> PairBlock:
     """Return some rows of a block."""
     return PairBlock(pair.time_s[part], _part(pair.upper, part), _part(pair.lower, part))
+
+
+def cut_posture(posture: PostureBlock, part: slice) -> PostureBlock:
+    """Return some rows of a block."""
+    return PostureBlock(*(getattr(posture, name)[part] for name in _COLUMNS))
 
 
 def _part(rows: SensorRows, part: slice) -> SensorRows:

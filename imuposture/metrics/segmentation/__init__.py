@@ -3,7 +3,7 @@
 Everything here is told late, once it is certain, so that it is the same live and in batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,7 +18,9 @@ from imuposture.metrics.segmentation.gait import Gait, Step
 from imuposture.metrics.segmentation.movements import Movements
 from imuposture.metrics.segmentation.profiles import Profiles
 
-__all__ = ["Observed", "Segmentation"]
+__all__ = ["NEEDS", "Observed", "Segmentation"]
+
+NEEDS = frozenset({"movements", "steps", "activity"})  # what a metric may ask for
 
 
 def _no_rows() -> NDArray[np.intp]:
@@ -83,25 +85,51 @@ class Segmentation:
         Without a calibration the rows are in the sensors' frames, and nobody has said where ahead is.
     bouts : sequence of (start, end), s, optional
         Spans that are known to be walking; without, they are found.
+    needs : set of str
+        Which of `NEEDS` to look for; nobody is told of others. Activity needs steps, to know who walks.
     """
 
     def __init__(
-        self, rate_hz: float, *, calibrated: bool = True, bouts: Sequence[tuple[float, float]] | None = None
+        self,
+        rate_hz: float,
+        *,
+        calibrated: bool = True,
+        bouts: Sequence[tuple[float, float]] | None = None,
+        needs: Set[str] = NEEDS,
     ) -> None:
-        self._movements = Movements(rate_hz)
-        self._profiles = Profiles(rate_hz)
-        self._gait = Gait(rate_hz, (1.0, 0.0, 0.0) if calibrated else None, bouts)
         self._seconds = Seconds()
-        self._activities = Activities(rate_hz, self._seconds, calibrated=calibrated)
+        self._moved = _Moved(rate_hz, wanted="movements" in needs)
+        self._gait: Gait | None = None
+        self._activities: Activities | None = None
+        if needs & {"steps", "activity"}:
+            self._gait = Gait(rate_hz, (1.0, 0.0, 0.0) if calibrated else None, bouts)
+        if "activity" in needs:
+            self._activities = Activities(rate_hz, self._seconds, calibrated=calibrated)
 
     def push(self, posture: PostureBlock, segments: PairBlock | None) -> Observed:
         """Take the next rows, and the measurements of both segments where they are known."""
-        movements = self._profiles.push(posture, self._movements.push(posture))
-        steps = () if segments is None else tuple(self._gait.push(posture, segments))
         number, starts = self._seconds.push(posture.time_s)
-        return Observed(posture, segments, movements, steps, self._activities.push(posture, number, steps), starts)
+        movements = self._moved.push(posture)
+        steps = () if segments is None or self._gait is None else tuple(self._gait.push(posture, segments))
+        activity = () if self._activities is None else self._activities.push(posture, number, steps)
+        return Observed(posture, segments, movements, steps, activity, starts)
 
     def finish(self) -> Observed:
         """Give what was still open."""
-        movements, steps = self._profiles.finish(self._movements.finish()), tuple(self._gait.finish())
-        return Observed(no_posture(), None, movements, steps, self._activities.finish(steps))
+        steps = () if self._gait is None else tuple(self._gait.finish())
+        activity = () if self._activities is None else self._activities.finish(steps)
+        return Observed(no_posture(), None, self._moved.finish(), steps, activity)
+
+
+class _Moved:
+    """Movements with what their rows say; none where nobody asks."""
+
+    def __init__(self, rate_hz: float, *, wanted: bool) -> None:
+        self._movements = Movements(rate_hz) if wanted else None
+        self._profiles = Profiles(rate_hz)
+
+    def push(self, posture: PostureBlock) -> tuple[Event, ...]:
+        return () if self._movements is None else self._profiles.push(posture, self._movements.push(posture))
+
+    def finish(self) -> tuple[Event, ...]:
+        return () if self._movements is None else self._profiles.finish(self._movements.finish())

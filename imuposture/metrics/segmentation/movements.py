@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -175,9 +175,9 @@ class Movements:
         What is decided depends on rows only, never on when it is asked: excursions that opened after this one had
         closed do not count, and as long as an earlier one is open, this one and all behind it wait.
         """
-        opened = [row[1] for row in self._state[:, :2].tolist() if row[0] != 0.0]
+        earliest = min((opened for mode, opened in self._state[:, :2].tolist() if mode != 0.0), default=inf)
         events = []
-        while self._pending and not any(since <= self._pending[0].closed_s for since in opened):
+        while self._pending and earliest > self._pending[0].closed_s:
             excursion = self._pending.popleft()
             if not any(_is_part(excursion, other) for other in self._near(excursion)):
                 events.append(excursion.event)
@@ -201,6 +201,8 @@ def smoothing_weights(half: int) -> FloatArray:
 def _settings(rate_hz: float, central: float) -> FloatArray:
     # From the residual of the fit to the noise of the fit: variances are as central to 1 - central.
     noise = float(np.sqrt(central / (1.0 - central))) if central < 1.0 else 0.0
+    pairs = ((START_DEG, START_NOISE), (INNER_DEG, INNER_NOISE), (HOLD_DEG, HOLD_NOISE))
+    quiet = min(deg / (times * noise) for deg, times in pairs) if noise else np.inf
     values = {
         "rate_hz": rate_hz,
         "start_deg": START_DEG,
@@ -224,6 +226,7 @@ def _settings(rate_hz: float, central: float) -> FloatArray:
         "longest_s": LONGEST_S,
         "slow_share": 1.0 / (SLOW_S * rate_hz + 1.0),
         "noise_rows": NOISE_S * rate_hz,
+        "quiet": 0.99 * quiet * quiet,
     }
     return np.array([values[name] for name in _ext.SETTINGS])
 
