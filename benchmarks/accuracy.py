@@ -8,6 +8,7 @@ where absent.
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,15 +36,20 @@ def simulated(
     scenarios: Sequence[Scenario] = SCENARIOS,
     first: int = 0,
     config: ip.Config | None = None,
+    *,
+    skin_told: bool = False,
 ) -> bool:
     """Print the table of simulated work; return whether every goal was reached."""
+    config = config or ip.Config()
     print(LEGEND.format(seeds=seeds, minutes=minutes, settled=SETTLED_S))
     good = True
     for scenario in scenarios:
+        if skin_told:
+            config = replace(config, soft_tissue_sd_deg=scenario.sensor.soft_tissue_deg)
         for script in SCRIPTS:
             with tempfile.TemporaryDirectory() as folder:
                 chosen = range(first, first + seeds)
-                found = list(outcomes(scenario, script, chosen, minutes, Path(folder), config=config or ip.Config()))
+                found = list(outcomes(scenario, script, chosen, minutes, Path(folder), config=config))
             for how in CALIBRATIONS:
                 reached = _print_outcomes(scenario, f"{script}, calibration {how}", [one[how] for one in found])
                 good &= reached or scenario.goal_rmse is None
@@ -106,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--scenarios", type=int, default=len(SCENARIOS), help="so many of them, the easiest first")
     parser.add_argument("--smoothed", action="store_true", help="simulated work with hindsight")
+    parser.add_argument("--skin-told", action="store_true", help="how far the skin slides is known, not the default")
     options = parser.parse_args(arguments)
     sections["simulated"] = partial(
         simulated,
@@ -114,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SCENARIOS[: options.scenarios],
         first=options.first_seed,
         config=ip.Config(smoothed=options.smoothed),
+        skin_told=options.skin_told,
     )
     wanted = options.only.split(",")
     if unknown := sorted(set(wanted) - set(sections)):

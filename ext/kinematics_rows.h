@@ -82,18 +82,20 @@ static inline double deviation(
 }
 
 /* Standard deviations of the Cardan angles of the relative rotation; `y` is its middle column, the upright axis of the upper
- * segment, and `xx` its first element, `up` the vertical, all in the lower segment's axes. */
+ * segment, `xx` and `zz` the ends of its diagonal, `up` the vertical, all in the lower segment's axes. */
 static inline void deviations(
-    const double y[3], double xx, double cos_lateral, const double up[3], double delta_sd, const Spread *sds,
+    const double y[3], double xx, double zz, double cos_lateral, const double up[3], double delta_sd, const Spread *sds,
     double sd[3]
 ) {
-    double bent = 2.0 * (1.0 - y[1]) + 2.0 * (1.0 - xx); /* about the square of the posture in rad */
-    double level = 2.0 * square(APART * sds->tilt);      /* about the two horizontal axes only */
+    /* About the square of the posture in rad: the spine's bend, or how far the trunk leans if that is more, and its twist. */
+    double bend = 1.0 - y[1], lean = 1.0 - (up[0] * y[0] + up[1] * y[1] + up[2] * y[2]);
+    double posture = 2.0 * at_least(lean, bend) + at_least(1.0 - xx - zz + y[1], 0.0);
+    double level = 2.0 * square(APART * sds->tilt); /* about the two horizontal axes only */
     const Turns turns = {
         square(delta_sd) - level,
         square(sds->upper_facing) - square(sds->shared * sds->lower_facing),
         square(sds->lower_facing),
-        square(sds->tissue) * (bent < 2.0 ? bent : 2.0) + level,
+        2.0 * square(sds->tissue) * (posture < 2.0 ? posture : 2.0) + level, /* of two skins */
     };
     /* The axes about which flexion, lateral bend and rotation turn are (-sin b tan l, cos b tan l, 1) for flexion b and
      * bend l, with the signs turned, (cos b, sin b, 0) and (-sin b, cos b, 0) / cos l. */
@@ -174,7 +176,7 @@ static void doubt(
         double vertical[9], sd[3], nothing = delta[row] - delta[row]; /* NaN where there is no heading */
         const double y[3] = {flexion[row], adjacent[row], lateral[row]};
         spatial_matrix(lower + 4 * row, vertical);
-        deviations(y, xx[row], adjacent[row + PIECE], vertical + 6, delta_sd[row], &spread, sd);
+        deviations(y, xx[row], adjacent[row + 2 * PIECE], adjacent[row + PIECE], vertical + 6, delta_sd[row], &spread, sd);
         flexion_sd[row] = sd[0] + nothing;
         lateral_sd[row] = sd[1] + nothing;
         rotation_sd[row] = sd[2] + nothing;

@@ -34,7 +34,7 @@ class Spread:
     upper_facing, lower_facing : float
         Turn of each sensor's mounting about the vertical, from the calibration: how well "forward" is known.
     soft_tissue : float
-        Movement of the skin on the spine, a radian of posture.
+        Movement of the skin under each sensor on the spine, a radian of posture.
     shared : float
         Share of the lower facing's error that the upper one contains: in a bend that leaves its plane at the hips the
         upper sensor leaves it too, and so far both err together, which hardly shows in the spine.

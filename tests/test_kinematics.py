@@ -107,6 +107,24 @@ def test_facing_uncertainty_is_the_derivative(forward, flexion, lateral):
         assert getattr(claimed, f"{name}_sd_deg")[0] == pytest.approx(abs(slope), rel=1e-3, abs=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("pelvis", "bend"), [((0, 0, 0), (40, 0, 0)), ((0, 0, 45), (5, 0, 0)), ((0, 0, -15), (20, 20, 0))]
+)
+def test_soft_tissue_uncertainty_is_what_two_sliding_skins_do(pelvis, bend):
+    """Sensors that turn on their segments by a draw an axis a radian of posture, as in 4000 people."""
+    skin = 0.04
+    lower = segment(0, pelvis[1], pelvis[2])
+    upper = lower * spine(*bend)
+    told = posture([lower], [upper], spread=Spread(0.0, 0.0, 0.0, skin))
+    how_far = max(np.hypot(*bend[:2]), pelvis[2] + bend[0])
+    turns = np.random.default_rng(1).normal(0, skin * np.radians(how_far), (2, 4000, 3))
+    slid = [one * Rotation.from_rotvec(turn) for one, turn in zip((lower, upper), turns, strict=True)]
+    found = posture(*([*rotations] for rotations in slid))
+    for plane in ("flexion", "lateral_bend", "axial_rotation"):
+        scatter = getattr(found, f"{plane}_deg").std()
+        assert getattr(told, f"{plane}_sd_deg")[0] == pytest.approx(scatter, rel=0.15), plane
+
+
 def test_one_sensor_leaves_its_inclination_and_no_spine():
     lower = segment(0, 5, 20)
     nothing = OrientationBlock(np.full((1, 4), np.nan), np.full((1, 3), np.nan), *[np.zeros(1, np.bool_)] * 2)

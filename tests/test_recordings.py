@@ -20,7 +20,7 @@ INPUTS = {
 # Root mean square errors in degrees that a recording of minutes must keep; those of a working day are a benchmark.
 BOUNDS = {"flexion": 2.5, "lateral_bend": 4.0, "axial_rotation": 6.0}
 # The simulator's skin: 1 degree an axis at 45 degrees of posture under each of two sensors, so 1.8 degrees a radian.
-SKIN = ip.Config(soft_tissue_sd_deg=1.8, tilt_sd_deg=0.5)
+SKIN = ip.Config(soft_tissue_sd_deg=1.0, tilt_sd_deg=0.5)
 TRUTH: dict[str, Any] = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
 
 

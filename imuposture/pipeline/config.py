@@ -46,7 +46,7 @@ class Config:
     tilt_sd_deg : float
         Inclination error of a sensor while its wearer moves.
     soft_tissue_sd_deg : float
-        Movement of the skin on the spine, a radian of posture. The default fits skin that slides by 2 degrees at 45.
+        How far the skin under each sensor has turned on the spine at 45 degrees of posture.
     heading_unknown_deg : float
         Rows whose relative heading is less sure are marked.
     window_s : float
