@@ -1,6 +1,7 @@
 """The simulated back: physics in closed form, the same for every seed and mirror."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -329,3 +330,30 @@ def test_any_mounting_is_uniform_and_a_limited_one_is_limited():
     narrow = [quaternion(simulate("still", seed=s, upper=small).upper.mounting).magnitude() for s in range(40)]
     assert np.degrees(np.max(wide)) > 150
     assert np.degrees(np.max(narrow)) <= 10
+
+
+def test_a_script_says_which_state_somebody_was_in_and_its_mirror_lies_on_the_other_side():
+    script = [stand(5), sit(8, slouch=0.5), walk(6), stand(3), lean(4, 30), lie(9, "right"), bend(20), sit(2)]
+    back = glued(script, seed=3)
+    states = [(state.kind, state.start_s, round(state.end_s - state.start_s, 9)) for state in back.states]
+    assert [(kind, seconds) for kind, _, seconds in states] == [
+        ("standing", 5.0),
+        ("sitting", 8.0),
+        ("walking", 6.0),
+        ("standing", 3.0),
+        ("standing", 4.0),
+        ("lying_right", pytest.approx(9.0 + 4.0 + 0.3 + 0.5, abs=2.0)),  # the bend is made lying, at its own pace
+        ("sitting", 2.0),
+    ]
+    assert all(a.end_s <= b.start_s for a, b in pairwise(back.states))
+    assert states[2][1] == 5 + 2 + 8 + 2  # up from the seat first
+    mirrored = glued(script, seed=3, mirror=True)
+    assert [state.kind for state in mirrored.states][5] == "lying_left"
+    assert [state.start_s for state in mirrored.states] == [state.start_s for state in back.states]
+
+
+def test_a_change_of_posture_says_how_far_the_spine_took_part():
+    back = simulate([stand(3), lie(5), sit(5, slouch=1.0)], seed=1, person=Person.ideal())
+    lying, seated = back.posture_changes
+    assert (lying.amplitude_deg, lying.details["spine_deg"]) == pytest.approx((90.0, 0.0))
+    assert seated.details["spine_deg"] == pytest.approx(35.0)

@@ -28,6 +28,7 @@ SAME_STANCE = 8.0  # degrees of inclination between two neutral stances of a per
 SMALLEST_FORWARD, SMALLEST_SIDE = 20.0, 9.0  # degrees of the upper sensor
 SMALLEST_OWN = 5.0  # degrees; a sensor that hardly tilts in a side bend says nothing about its facing
 ASSUMED_NEUTRAL_SD = 2.0  # degrees; people return to their stance within about this
+ASSUMED_DF = 4  # degrees of freedom that this counts as: as three stances. Small: trusts them; large: hears them little
 MOST_STANCES = 40  # stances looked at: the calibration comes early
 OFF_PLANE = 0.08  # rad of each sensor's direction in single bends: people are about 12 % off the plane they mean, ...
 OFF_PLANE_WEIGHT = 4  # ... bends' worth of trust in that beside the scatter seen, which few bends give badly
@@ -226,8 +227,16 @@ def _judge(frames: Frames, movements: _Movements) -> Calibration:
     upper, lower = (_mounting(movements, role) for role in ROLES)
     tilt_more = median([bend.upper_deg - bend.lower_deg for bend in movements.forward])
     usable, verdicts = judge(upper, lower, tilt_more)
+    segment, spine = _neutral_spread(frames, movements, upper, lower)
     return Calibration(
-        usable, upper, lower, movements.windows, movements.found, _neutral_spread(frames, movements), verdicts
+        usable,
+        upper,
+        lower,
+        movements.windows,
+        movements.found,
+        segment,
+        verdicts,
+        own_spinal_sd_deg=spine,
     )
 
 
@@ -283,15 +292,26 @@ def _side_offset(side: list[Bend], role: Role, facing: FloatArray, up: FloatArra
     return (means[0] + means[1]) / 2, (variances[0] + variances[1]) / 4 + SIDE_FLOOR**2
 
 
-def _neutral_spread(frames: Frames, movements: _Movements) -> float:
-    """Return the scatter of the named stances in degrees, or what is assumed where there is only one."""
+def _neutral_spread(
+    frames: Frames, movements: _Movements, upper: Mounting, lower: Mounting
+) -> tuple[float, float | None]:
+    """Return the scatter of the named stances in degrees, or what is assumed where there is only one.
+
+    Of the upper segment, and of the spine: what the upper segment leans more than the lower one. Three stances may
+    happen to be alike, so what people are known to return within counts towards the second.
+    """
     spans = movements.windows["neutral"]
     if len(spans) < 2:
-        return ASSUMED_NEUTRAL_SD
+        return ASSUMED_NEUTRAL_SD, None
     stretches = [stance(frames, *_span(frames, window)) for window in spans]
-    away = [stretch.upper_up - movements.neutral.upper_up for stretch in stretches]
-    square = sum(dot(a, a) for a in away) / (len(away) - 1) / 2  # two planes share it
-    return max(float(np.rad2deg(np.sqrt(square))), 0.5) / float(np.sqrt(len(away)))
+    above = [stretch.upper_up - movements.neutral.upper_up for stretch in stretches]
+    below = [stretch.lower_up - movements.neutral.lower_up for stretch in stretches]
+    spine = [upper.turned(a) - lower.turned(b) for a, b in zip(above, below, strict=True)]
+    segment = sum(dot(a, a) for a in above) / (len(above) - 1) / 2  # two planes share it
+    known, told = ASSUMED_DF * np.deg2rad(ASSUMED_NEUTRAL_SD) ** 2, sum(dot(a, a) for a in spine)
+    pooled = (known + told) / (ASSUMED_DF + 2 * (len(spine) - 1))
+    count = float(np.sqrt(len(spans)))
+    return max(float(np.rad2deg(np.sqrt(segment))), 0.5) / count, float(np.rad2deg(np.sqrt(pooled))) / count
 
 
 def _nominal(frames: Frames, movements: _Movements | None, verdict: str) -> Calibration:

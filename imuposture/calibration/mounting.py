@@ -47,8 +47,12 @@ class Mounting:
 
     def segment_bias(self) -> FloatArray:
         """Return the gyroscope's mean rate in the stance, (3,) rad/s, in the segment's axes."""
-        bias: FloatArray = self._turn(self.gyro_bias[None, :])[0]
-        return bias
+        return self.turned(self.gyro_bias)
+
+    def turned(self, vector: FloatArray) -> FloatArray:
+        """Return a vector (3,) of the sensor in the segment's axes."""
+        turned: FloatArray = self._turn(vector[None, :])[0]
+        return turned
 
     def _turn(self, vectors: FloatArray) -> FloatArray:
         vectors = floats("rows", vectors, (None, 3))
@@ -102,11 +106,13 @@ class Calibration:
         The windows were found in the rows, not named by the recording.
     neutral_sd_deg : float
         How well the neutral stance is known as a zero: from the scatter of its repetitions, else what people are known
-        to return within (2 degrees).
+        to return within (2 degrees). Of a segment, that is of pelvis and spine together.
     verdicts : tuple of str
         Plain sentences: what is good, what is doubtful, what to do.
     source : str or None
         The recording that the calibration was taken from; None: this one.
+    own_spinal_sd_deg : float or None
+        The same of the spine alone, a plane, from both segments; None where there was one stance.
     """
 
     usable: bool
@@ -117,6 +123,7 @@ class Calibration:
     neutral_sd_deg: float
     verdicts: tuple[str, ...]
     source: str | None = None
+    own_spinal_sd_deg: float | None = None
 
     def apply(self, pair: PairBlock) -> PairBlock:
         """Turn both sensors' rows into rows of their segments; without a usable calibration they are marked so.
@@ -142,6 +149,11 @@ class Calibration:
         """How well the wearer returns to a single stance, degrees: ``neutral_sd_deg`` is that of their mean."""
         return self.neutral_sd_deg * float(np.sqrt(max(len(self.windows.get("neutral", ())), 1)))
 
+    @property
+    def spinal_sd_deg(self) -> float:
+        """How well the zero of the spinal angles is known, degrees a plane."""
+        return self.neutral_sd_deg if self.own_spinal_sd_deg is None else self.own_spinal_sd_deg
+
     def facing_difference_sd(self) -> float:
         """Return how much the facings of the two mountings may differ, rad."""
         return float(np.sqrt(self.upper.facing_sd**2 + self.lower.facing_sd**2))
@@ -160,6 +172,7 @@ class Calibration:
             "windows": {name: [list(window) for window in windows] for name, windows in self.windows.items()},
             "windows_found": self.found,
             "neutral_sd_deg": self.neutral_sd_deg,
+            "own_spinal_sd_deg": self.own_spinal_sd_deg,
             "verdicts": list(self.verdicts),
             "source": self.source,
         }
@@ -178,6 +191,7 @@ class Calibration:
                 str(name): tuple((float(start), float(end)) for start, end in spans)
                 for name, spans in values["windows"].items()
             }
+            spinal = values.get("own_spinal_sd_deg")  # sessions of earlier versions have none
             return cls(
                 bool(values["usable"]),
                 Mounting.fromdict(values["upper"]),
@@ -187,6 +201,7 @@ class Calibration:
                 float(values["neutral_sd_deg"]),
                 tuple(str(verdict) for verdict in values["verdicts"]),
                 source or values["source"],
+                None if spinal is None else float(spinal),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CalibrationError(f"the stored calibration is not whole ({error}); calibrate again") from error

@@ -143,7 +143,7 @@ def lie(seconds: float, on: Literal["supine", "prone", "right", "left"] = "supin
         raise ConfigError(f"lie on one of {', '.join(LYING)}, got {on!r}")
     forward, side = LYING[on]
     pose = posture(lower_forward=forward, lower_side=side, height=LYING_M)
-    return _posture_action(f"lie({seconds:g}, {on})", pose, seconds, move)
+    return _posture_action(f"lie({seconds:g}, {on})", pose, seconds, move, state=f"lying_{on}")
 
 
 def hold(seconds: float) -> Action:
@@ -220,11 +220,15 @@ def walk(seconds: float = 20.0) -> Action:
         timeline.begin()
         if timeline.base[Channel.Z] < 0.0:
             timeline.settle(posture(), 2.0)
+        before = timeline.leave()
         walking = timeline.base.copy()
         walking[Channel.GAIT] = 1.0
+        timeline.enter("walking")
         timeline.go(walking, 1.0)
         timeline.hold(seconds - 2.0)
         timeline.go(timeline.base, 1.0)
+        timeline.leave()
+        timeline.enter(before or "standing")
 
     return Action(f"walk({seconds:g})", play)
 
@@ -273,11 +277,13 @@ def stance_lean(
     return StanceLean(flexion, lateral_bend, axial_rotation, lower_forward, lower_side)
 
 
-def _posture_action(name: str, pose: FloatArray, seconds: float, move: float, *, seated: bool = False) -> Action:
+def _posture_action(
+    name: str, pose: FloatArray, seconds: float, move: float, *, seated: bool = False, state: str = "standing"
+) -> Action:
     _check("move", move)
 
     def play(timeline: Timeline) -> None:
-        timeline.settle(pose, move, seated=seated)
+        timeline.settle(pose, move, seated=seated, state=state)
         timeline.hold(seconds)
 
     return Action(name, play)

@@ -127,7 +127,11 @@ class Simulation(Truth):
         other two planes' excursions as a share of it.
     posture_changes : list of Event
         Every move to another posture (stand, sit, lean, lie); the amplitude is the largest change among spinal angles
-        and pelvis inclinations, and small where somebody only stood up straight again.
+        and pelvis inclinations, and small where somebody only stood up straight again; detail ``spine_deg``, the
+        largest among spinal angles.
+    states : list of Event
+        Stays in one state, in the words of `imuposture.metrics` (``standing``, ``sitting``, ``walking``,
+        ``lying_supine``, ...), movements in them included; the moves from one to the next belong to none.
     spine : Spine
         The closed form, to be evaluated at other instants; never mirrored.
     mirrored, instant : bool
@@ -153,6 +157,9 @@ class Simulation(Truth):
         events = [_swapped(e) if mirror else e for e in timeline.events if e.end_s <= duration_s]
         self.movements = [e for e in events if e.kind == "repetition"]
         self.posture_changes = [e for e in events if e.kind == "posture_change"]
+        timeline.leave()
+        states = [replace(e, end_s=min(e.end_s, duration_s)) for e in timeline.states if e.start_s < duration_s]
+        self.states = [_swapped(e) if mirror else e for e in states]
         last = (len(self) - 1) / rate_hz
         cut = {n: [(a, min(b, last)) for a, b in spans if a < last] for n, spans in timeline.windows.items()}
         self.windows = {name: spans for name, spans in cut.items() if spans}
@@ -293,4 +300,5 @@ class Simulation(Truth):
 
 def _swapped(event: Event) -> Event:
     """Return the event as the mirrored person makes it."""
-    return replace(event, side=SWAPPED.get(event.side, event.side))
+    lying = {"lying_right": "lying_left", "lying_left": "lying_right"}
+    return replace(event, kind=lying.get(event.kind, event.kind), side=SWAPPED.get(event.side, event.side))

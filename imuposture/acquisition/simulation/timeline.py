@@ -16,7 +16,8 @@ PLANES: dict[Plane, tuple[Channel, Channel, int]] = {
     "axial_rotation": (Channel.ROTATION, Channel.HEADING, 2),
 }
 SEATED_PELVIS = 0.4  # a seat holds the pelvis: share of its standing motion that is left
-POSTURE_CHANNELS = (Channel.SIDE, Channel.FORWARD, Channel.FLEXION, Channel.LATERAL, Channel.ROTATION)
+SPINE_CHANNELS = (Channel.FLEXION, Channel.LATERAL, Channel.ROTATION)
+POSTURE_CHANNELS = (Channel.SIDE, Channel.FORWARD, *SPINE_CHANNELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Timeline:
     base : pose (10,) to which movements return
     seated : the seat holds the pelvis
     events : movements (``repetition``) and changes of posture, with their true times and amplitudes
+    states : stays in one state (``standing``, ``sitting``, ``walking``, ``lying_supine``, ...), not the moves between
     windows : calibration windows by name, s
     """
 
@@ -113,7 +115,9 @@ class Timeline:
     base: FloatArray = field(default_factory=lambda: np.zeros(len(Channel)))
     seated: bool = False
     events: list[Event] = field(default_factory=list)
+    states: list[Event] = field(default_factory=list)
     windows: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    _state: tuple[str, float] | None = None
     _starts: list[float] = field(default_factory=list)
     _durations: list[float] = field(default_factory=list)
     _poses: list[FloatArray] = field(default_factory=list)
@@ -138,8 +142,17 @@ class Timeline:
         self.begin()
         self.time_s += seconds
 
-    def settle(self, pose: FloatArray, seconds: float, *, seated: bool = False, neutral: bool = False) -> None:
+    def settle(
+        self,
+        pose: FloatArray,
+        seconds: float,
+        *,
+        seated: bool = False,
+        neutral: bool = False,
+        state: str = "standing",
+    ) -> None:
         """Take a new posture: where to look and stand is kept, the stance error is drawn anew."""
+        self.leave()
         target = pose.copy()
         target[Channel.HEADING] = self.base[Channel.HEADING]
         target[[Channel.X, Channel.Y]] = self.base[[Channel.X, Channel.Y]]
@@ -150,9 +163,25 @@ class Timeline:
         start = self.time_s
         self.go(target, seconds)
         if self.time_s > start:
-            change = np.degrees(np.abs(target - self.base)[list(POSTURE_CHANNELS)].max())
-            self.events.append(Event("posture_change", start, self.time_s, amplitude_deg=float(change)))
+            change = np.degrees(np.abs(target - self.base))
+            details = {"spine_deg": float(change[list(SPINE_CHANNELS)].max())}
+            most = float(change[list(POSTURE_CHANNELS)].max())
+            self.events.append(Event("posture_change", start, self.time_s, amplitude_deg=most, details=details))
         self.base, self.seated = target, seated
+        self.enter("sitting" if seated else state)
+
+    def enter(self, state: str) -> None:
+        """Be in a state from now on."""
+        self._state = (state, self.time_s)
+
+    def leave(self) -> str | None:
+        """End the state that one is in; return it."""
+        if self._state is None:
+            return None
+        (state, start), self._state = self._state, None
+        if self.time_s > start:
+            self.states.append(Event(state, start, self.time_s))
+        return state
 
     def _stance_lean(self) -> FloatArray:
         lean = np.zeros(len(Channel))
