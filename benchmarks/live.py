@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -70,11 +71,8 @@ def timed_callback() -> Iterator[Costs]:
 
         return timed
 
-    Connection._receiver = receiver  # type: ignore[method-assign]  # for the time of the measurement
-    try:
+    with patch.object(Connection, "_receiver", receiver):
         yield costs
-    finally:
-        Connection._receiver = made  # type: ignore[method-assign]
 
 
 class Watch:

@@ -5,9 +5,7 @@ without gaps, put side by side, and handed to the kernel of their number. Shapes
 Python half; nothing in this file raises or allocates once the loop runs.
 """
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
-
-from numpy import dtype, ndarray
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 
 cdef extern from "fusion.h" nogil:
     ctypedef struct FusionParameters:
@@ -61,7 +59,8 @@ cdef double CLIPPED = 2.1  # rad/s (120 deg/s): the range of no gyroscope is sma
 
 cdef double NAN = float("nan")
 
-cdef object ARRAY = ndarray, NUMBERS = dtype("float64"), FLAGS = dtype("uint8")
+cdef const char *NUMBERS = b"d"
+cdef const char *FLAGS = b"B"
 
 
 cdef class Tuning:
@@ -105,9 +104,9 @@ def bounded(const double[:, ::1] rows):
 def advance(int level, list streams):
     """Filter the rows of up to MAX_LANES streams side by side; the kernels of ``level`` must be available.
 
-    Returns -1; or the place of a stream that does not fit, and then no stream was moved on: an array is not NumPy's
-    own, C contiguous, aligned, of this type and shape; gyr or acc hold, outside of gaps, NaN or a value beyond LIMIT;
-    the stream is tuned otherwise than the first, or there twice, or one too many. A stream is a tuple:
+    Returns -1; or the place of a stream that does not fit, and then no stream was moved on: an array is not C
+    contiguous, aligned, of this type and shape; gyr or acc hold, outside of gaps, NaN or a value beyond LIMIT; the
+    stream is tuned otherwise than the first, or there twice, or one too many. A stream is a tuple:
 
     memory             Memory            moved on
     gyr, acc           (n, 3)            float64, rad/s, m/s2
@@ -155,12 +154,12 @@ cdef bint _enter(FusionStream *table, int place, Memory memory, tuple arrays):
             _find(arrays[1], NUMBERS, stream, 3, <void **> &stream.gyr)
             and _find(arrays[2], NUMBERS, stream, 3, <void **> &stream.acc)
             and _find(arrays[4], FLAGS, stream, 1, <void **> &stream.flags)
-            and _find(arrays[5], None, stream, 4, <void **> &stream.quat)
-            and _find(arrays[6], None, stream, 3, <void **> &stream.bias)
-            and _find(arrays[7], None, stream, 1, <void **> &stream.rest)
+            and _find(arrays[5], NULL, stream, 4, <void **> &stream.quat)
+            and _find(arrays[6], NULL, stream, 3, <void **> &stream.bias)
+            and _find(arrays[7], NULL, stream, 1, <void **> &stream.rest)
             and (arrays[3] is None or _enter_field(stream, arrays))
         )
-    except ValueError:  # the only one that a NumPy array raises: it is not C contiguous
+    except (BufferError, TypeError, ValueError):
         return False
 
 
@@ -168,29 +167,26 @@ cdef bint _enter_field(FusionStream *stream, tuple arrays) except -1:
     """The same for what a magnetometer brings."""
     return (
         _find(arrays[3], NUMBERS, stream, 3, <void **> &stream.mag)
-        and _find(arrays[8], None, stream, 1, <void **> &stream.disturbed)
-        and _find(arrays[9], None, stream, 4, <void **> &stream.inertial)
-        and _find(arrays[10], None, stream, 1, <void **> &stream.delta)
+        and _find(arrays[8], NULL, stream, 1, <void **> &stream.disturbed)
+        and _find(arrays[9], NULL, stream, 4, <void **> &stream.inertial)
+        and _find(arrays[10], NULL, stream, 1, <void **> &stream.delta)
     )
 
 
-cdef bint _find(array, kind, FusionStream *stream, int width, void **address) except -1:
+cdef bint _find(array, const char *kind, FusionStream *stream, int width, void **address) except -1:
     """Note where the array is; say whether it is of this type, (rows,) or (rows, width).
 
-    Done by hand, because ten typed memoryviews would cost more than the rows of a live block; and the type told by the
-    array's dtype, because a buffer has to spell it out. An array that the Python half has made itself, ``kind`` None,
-    is not asked for it.
+    Done by hand, because ten typed memoryviews would cost more than the rows of a live block. Nor is the type of an
+    array asked for, ``kind`` NULL, that the Python half has made itself.
     """
     cdef Py_buffer view
     cdef bint fits
-    if kind is not None and (type(array) is not ARRAY or array.dtype is not kind):
-        return False
-    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
+    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS if kind is NULL else PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
     if stream.rows < 0 and view.ndim > 0:
         stream.rows = view.shape[0]
-    fits = view.ndim == (1 if width == 1 else 2)
+    fits = kind is NULL or (view.format[0] == kind[0] and view.format[1] == 0)  # of unaligned numbers it is "=d"
+    fits = fits and view.ndim == (1 if width == 1 else 2)
     fits = fits and view.shape[0] == stream.rows and (width == 1 or view.shape[1] == width)
-    fits = fits and <size_t>view.buf % <size_t>view.itemsize == 0
     address[0] = view.buf
     PyBuffer_Release(&view)
     return fits

@@ -63,7 +63,7 @@ def floats(name: str, values: Any, shape: tuple[int | None, ...]) -> FloatArray:
     """
     plain = type(values) is np.ndarray and values.dtype is FLOAT
     array: FloatArray = values
-    if plain and array.shape == shape and array.flags.c_contiguous and array.flags.aligned:
+    if plain and _has_shape(array, shape) and (lies := array.flags).c_contiguous and lies.aligned:
         return array
     if not plain:
         with np.errstate(over="ignore"):  # a long double may be too large; as infinity it is looked at like any other
@@ -203,10 +203,19 @@ def _array(name: str, values: Any, kinds: str, wanted: str) -> NDArray[Any]:
     return array
 
 
+def _has_shape(array: NDArray[Any], shape: tuple[int | None, ...]) -> bool:
+    lengths = array.shape
+    if lengths == shape:
+        return True
+    if len(lengths) != len(shape):
+        return False
+    for have, want in zip(lengths, shape, strict=True):
+        if want is not None and want != have:
+            return False
+    return True
+
+
 def _require_shape(name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -> None:
-    if array.shape == shape:
-        return
-    fits = zip(array.shape, shape, strict=False)
-    if len(array.shape) != len(shape) or any(want not in (None, have) for have, want in fits):
+    if not _has_shape(array, shape):
         wanted = ", ".join("n" if length is None else str(length) for length in shape)
         raise SignalError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {array.shape}")

@@ -21,7 +21,8 @@ CLIPPED_RATE = (
 )
 MEMORY_S = 3.0  # gravity's average mends the inclination in this time
 STALE = Quality.INTERPOLATED.value | Quality.DUPLICATE_OR_REORDERED.value
-FAULTS = np.uint8(STALE | Quality.SATURATED.value)
+SATURATED = np.uint8(Quality.SATURATED)
+FAULTS = np.uint8(STALE | SATURATED)
 SPINE = ("flexion_sd_deg", "lateral_bend_sd_deg", "axial_rotation_sd_deg")
 
 
@@ -57,7 +58,7 @@ class Doubt:
 
         None where every row can be trusted and what was hidden before is mended.
         """
-        if self._state[1] == 0.0 and not (rows.flags & FAULTS).any():
+        if self._state[1] == 0.0 and not np.count_nonzero(rows.flags & FAULTS):
             return None
         tilt, turn = np.empty(len(rows.flags)), np.empty(len(rows.flags))
         bits = Quality.SATURATED.value, STALE
@@ -69,10 +70,10 @@ class Doubt:
 
 def trusted(rows: SensorRows) -> SensorRows:
     """Return the rows with zeros, "no measurement", where an accelerometer may have run into its range."""
-    clipped = rows.flags & Quality.SATURATED.value != 0
-    if not clipped.any():
+    clipped = rows.flags & SATURATED
+    if not np.count_nonzero(clipped):
         return rows
-    acc = np.where(clipped[:, None], 0.0, rows.acc)
+    acc = np.where(clipped[:, None] != 0, 0.0, rows.acc)
     return SensorRows(acc, rows.gyr, rows.mag, rows.flags)
 
 

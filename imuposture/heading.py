@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from imuposture._blocks import FloatArray, HeadingBlock, OrientationBlock, PairBlock
-from imuposture._checks import fitting, flags_of, floats, number, refuse_nonsense
+from imuposture._checks import fitting, flags_of, floats, number, refuse_nonsense, sound
 from imuposture._errors import ConfigError, SignalError
 from imuposture._ext import heading as _ext
 
 __all__ = ["Heading", "HeadingSettings", "HeadingState", "SmoothedHeading"]
 
 STEP_S = 0.5
+NO_ROWS = np.empty(0)
 NO_STEPS = np.empty((0, _ext.PairFilter.step_members()))
 INPUTS = (
     *("upper.quat", "lower.quat", "upper gyr", "lower gyr", "smooth"),
@@ -263,13 +264,14 @@ class Heading:
         rows = len(floats("time_s", pair.time_s, (None,)))
         worn = (pair.upper.gyr, pair.lower.gyr, smooth, pair.upper.acc, pair.lower.acc)
         inputs = fitting(rows, b"443363333", INPUTS, (upper.quat, lower.quat, *worn, upper.bias, lower.bias))
-        refuse_nonsense(dict(zip(INPUTS, inputs, strict=True)), np.isnan(inputs[0][:, 0] + inputs[1][:, 0]))
+        if not sound(inputs):
+            refuse_nonsense(dict(zip(INPUTS, inputs, strict=True)), np.isnan(inputs[0][:, 0] + inputs[1][:, 0]))
         rests = flags_of("upper.rest", upper.rest, rows), flags_of("lower.rest", lower.rest, rows)
         north = np.full(rows, np.nan) if magnetic is None else floats("magnetic", magnetic, (rows,))
-        if (np.abs(north) > FURTHEST).any():
+        if magnetic is not None and (np.abs(north) > FURTHEST).any():
             raise SignalError(f"magnetic must lie within {FURTHEST:g} rad, or be NaN where the field is not trusted")
-        unsure = np.empty(0) if hidden is None else floats("hidden", hidden, (rows,))
-        if not (unsure >= 0).all():
+        unsure = NO_ROWS if hidden is None else floats("hidden", hidden, (rows,))
+        if hidden is not None and not (unsure >= 0).all():
             raise SignalError("hidden must be 0 rad^2 or more in every row")
         delta, sd, state = np.empty(rows), np.empty(rows), np.empty(rows, np.uint8)
         stance = np.zeros(rows, np.uint8)

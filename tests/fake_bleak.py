@@ -201,10 +201,10 @@ class FakeClient(BaseBleakClient):
                 self._disconnected_callback()
 
     async def pair(self, *_: Any, **__: Any) -> None:
-        raise NotImplementedError
+        raise BleakError("this sensor cannot be paired with")
 
     async def unpair(self) -> None:
-        raise NotImplementedError
+        raise BleakError("this sensor was never paired with")
 
     async def read_gatt_char(self, characteristic: Any, **_: Any) -> bytearray:
         self._need()
@@ -212,7 +212,7 @@ class FakeClient(BaseBleakClient):
         return bytearray(self.sensor.values[characteristic.uuid])
 
     async def read_gatt_descriptor(self, descriptor: Any, **_: Any) -> bytearray:
-        raise NotImplementedError
+        raise BleakError(f"this sensor has no descriptor {descriptor}")
 
     async def write_gatt_char(self, characteristic: Any, data: Any, response: bool) -> None:
         self._need()
@@ -223,7 +223,7 @@ class FakeClient(BaseBleakClient):
             self.sensor.on_write(self.sensor, characteristic.uuid, bytes(data))
 
     async def write_gatt_descriptor(self, descriptor: Any, data: Any) -> None:
-        raise NotImplementedError
+        raise BleakError(f"this sensor has no descriptor {descriptor}")
 
     async def start_notify(self, characteristic: Any, callback: Any, *, bluez: Any = None, **_: Any) -> None:
         self._need()

@@ -1,4 +1,4 @@
-"""Polar: what its frames and answers mean, and what is written to it."""
+"""Polar: what its frames mean, how streams are joined, and what it refuses."""
 
 import math
 import struct
@@ -7,14 +7,14 @@ import tracemalloc
 import numpy as np
 import pytest
 from driver_fuzz import COUNT, hammer
-from driver_play import play, written
+from fake_polar import START_OK, settings
 from golden_vectors import vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imuposture import AcquisitionError, ConfigError, DecodeError
+from imuposture import ConfigError, DecodeError
 from imuposture._blocks import Quality
-from imuposture.acquisition.drivers import Advertisement, Read, Reply, Settings, Status, Subscribe, Unsubscribe, Write
+from imuposture.acquisition.drivers import Advertisement, Reply
 from imuposture.acquisition.drivers.polar import DRIVER
 from imuposture.acquisition.drivers.polar_control import answer, get_settings, parse_settings, start, stop
 from imuposture.acquisition.drivers.polar_frames import ACC, GYR, MAG, frame_of
@@ -33,11 +33,6 @@ ACC_DELTA = bytes.fromhex("02650000000000000081f1ff1400f00306017b0f08")
 GYR_DELTA = bytes.fromhex("050094357700000000810000803f000020410000a0411c010000a001000008cdccec0d")
 MAG_DELTA = bytes.fromhex("0600943577000000008137ff51fd6cf600000301f802")
 MAG_FACTOR_DELTA = bytes.fromhex("06009435770000000080e2e6fa15490a06017f20fc")
-START_OK = {part: bytes([0xF0, 2, number, 0, 0, 5, 1]) for part, number in (("acc", ACC), ("gyr", GYR), ("mag", MAG))}
-
-
-def settings(rate_hz=None, magnetometer=False, part=0, **options):
-    return Settings("lower", rate_hz=rate_hz, magnetometer=magnetometer, part=part, options=options)
 
 
 def started(asked, acc=1.0, gyr=1.0, mag=None):
@@ -281,121 +276,6 @@ def test_no_stream_waits_for_one_that_ended():
     made.push(bytes([0xF0, 3, GYR, 0, 0]))
     (block,) = made.push(frame(ACC, 1e9 + 21e6, [[0, 0, 1000]]), 1)
     assert len(block.ticks) > 100
-
-
-@pytest.mark.parametrize(
-    "payload", ["f0", "f0020200", "f002020001", "f00202000005", "f0020200000501", "f002020000070100"]
-)
-def test_answers_that_are_none_are_refused(payload):
-    with pytest.raises(DecodeError):
-        answer(bytes.fromhex(payload))
-
-
-def test_answers():
-    assert answer(bytes.fromhex("f0020206")).values == {"error": 6, "text": "already in that state"}
-    assert answer(bytes.fromhex("f00205080007")).what == "start.gyr"
-    told = answer(bytes.fromhex("f00202000005010000803f"))
-    assert (told.what, told.values["factor"]) == ("start.acc", [1.0])
-    assert answer(bytes.fromhex("f003090000")).what == "stop.sdk_mode"
-    for factor in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(DecodeError, match="above 0"):
-            DRIVER.decoder(settings()).push(START_OK["acc"] + struct.pack("<f", factor))
-    with pytest.raises(DecodeError, match="0 for all of it"):
-        answer(bytes.fromhex("f001020001"))
-
-
-class Sensor:
-    """Answers as a Verity Sense or an H10 does."""
-
-    def __init__(self, features="0f6e020000", acc=None, rates=(52,), refuse=()):
-        self.features = bytes.fromhex(features)
-        self.acc = acc
-        self.rates, self.refuse = rates, refuse
-
-    def __call__(self, step):
-        if isinstance(step, Read):
-            return [(self.features if step.channel == 0 else b"\x37", step.channel)]
-        if not isinstance(step, Write):
-            return []
-        operation, number = step.data[:2]
-        head = bytes([0xF0, operation, number])
-        if (operation, number) in self.refuse:
-            return [(head + b"\x0c\x00", 0)]
-        if operation == 3:
-            return [(head + b"\x06\x00", 0)]
-        if operation == 1:
-            rates = {MAG: (10, 20, 50, 100)}.get(number, self.rates)
-            top = {ACC: (8,), GYR: (2000,), MAG: (50,)}[number]
-            told = bytes([0, len(rates)]) + struct.pack(f"<{len(rates)}H", *rates) + b"\x01\x01\x10\x00"
-            told += bytes([2, len(top)]) + struct.pack(f"<{len(top)}H", *top) + b"\x04\x01\x03"
-            return [(head + b"\0\0" + told, 0)]
-        return [(head + b"\0\0" + (b"\x05\x01" + struct.pack("<f", 1.0) if number != 9 else b""), 0)]
-
-
-def run(asked, sensor=None):
-    return play(DRIVER.start(asked), DRIVER.decoder(asked), sensor or Sensor())
-
-
-def test_start_of_a_verity_sense():
-    steps, messages = run(settings(magnetometer=True))
-    assert steps[:3] == [Subscribe(0), Subscribe(1), Read(0)]
-    assert Status("battery", {"percent": 55.0}) in messages
-    assert written(steps) == [
-        *("0301", "0302", "0303", "0305", "0306", "0309"),  # whatever any program may have started
-        *("0102", "0202000134000101100002010800040103"),  # as users of the vendor's SDK send it, issue 443
-        *("0105", "020500013400010110000201d007040103"),
-        *("0106", "0206000132000101100002013200040103"),
-    ]
-
-
-def test_no_battery_level_is_no_obstacle():
-    procedure, sensor, made = DRIVER.start(settings()), Sensor(), DRIVER.decoder(settings())
-    steps = [next(procedure), procedure.send(None), procedure.send(None), procedure.send(sensor.features)]
-    assert steps[-1] == Read(2)
-    steps, _ = play((step for step in [procedure.throw(AcquisitionError("no such characteristic"))]), made, sensor)
-    assert written(steps) == ["0301"]
-
-
-def test_start_of_an_h10():
-    asked = settings(200.0, model="h10")
-    steps, _ = run(asked, Sensor("0f05000000000000000000000000000000", rates=(25, 50, 100, 200)))
-    assert written(steps)[:3] == ["0300", "0302", "0102"]
-    assert written(steps)[-1].startswith("02020001c80001011000020108")
-    stream = DRIVER.stream(asked)
-    assert "inclination" in stream.sensor
-    assert stream.gyr_full_scale is None
-    with pytest.raises(AcquisitionError, match="model=h10"):
-        run(settings(), Sensor("0f05000000"))
-
-
-def test_sdk_mode_comes_first():
-    asked = settings(104.0, sdk_mode=True)
-    told = written(run(asked, Sensor(rates=(26, 52, 104, 208, 416)))[0])
-    assert told[told.index("0209") + 1] == "0102"
-    assert told[-1].startswith("020500016800")
-    told = written(play(DRIVER.stop(asked), DRIVER.decoder(asked), Sensor())[0])
-    assert told == ["0302", "0305", "0309"]
-
-
-def test_stop_stops_what_was_asked_for_even_if_nothing_answers():
-    steps, _ = play(DRIVER.stop(settings(magnetometer=True)), DRIVER.decoder(settings()), lambda step: [])
-    assert written(steps) == ["0302", "0305", "0306"]
-    assert steps[-2:] == [Unsubscribe(1), Unsubscribe(0)]
-
-
-@pytest.mark.parametrize(
-    ("sensor", "message"),
-    [
-        (Sensor(rates=(26,)), "no rate of 52 for acc, only 26"),
-        (Sensor(refuse=[(2, 5)]), "not possible in its state"),
-        (Sensor(refuse=[(1, 2)]), "settings.acc"),
-        (lambda step: [(b"\x0f\x04", 0)] if isinstance(step, Read) else [], "can measure gyr; an H10"),
-        (lambda step: [(b"\x32", 2)] if isinstance(step, Read) else [], "can measure acc and gyr"),
-    ],
-)
-def test_a_sensor_that_will_not_is_an_error(sensor, message):
-    with pytest.raises(AcquisitionError, match=message):
-        run(settings(), sensor)
 
 
 def test_what_it_takes_and_what_it_refuses():

@@ -16,6 +16,8 @@ __all__ = ["LATEST_S", "LONGEST_GAP_S", "REORDER_WINDOW_S", "SLACK", "Counts", "
 REORDER_WINDOW_S = 2.0  # a sample this late came out of order; later still, the sensor's clock has started anew
 LONGEST_GAP_S = 2 * 3600.0  # rows of a gap are written out; beyond this it is two recordings
 RATE_LIMITS = (1.0, 20_000.0)  # Hz, as in `imuposture.fusion`
+GAP, INTERPOLATED = np.uint8(Quality.GAP), np.uint8(Quality.INTERPOLATED)
+SATURATED, DUPLICATE = Quality.SATURATED.value, Quality.DUPLICATE_OR_REORDERED.value
 LATEST_S = 1e10  # s; a clock that counts from 1970 stands at 1.8e9
 SLACK = 1e-6  # s; decimal time stamps this near to each other are one instant, and a gap this near to the limit is it
 
@@ -65,6 +67,7 @@ class Feed:
         self._clock = np.zeros(5)
         self._counts = np.zeros(5, np.int64)
         self._seen = np.zeros(_ext.SEEN)
+        self._acc_range, self._gyr_range = _usable(stream.acc_full_scale), _usable(stream.gyr_full_scale)
         self._empty = 0
         self._shift_s: float | None = None
         self._has_mag: bool | None = None
@@ -107,8 +110,10 @@ class Feed:
     def _keep(self, block: ImuBlock, times: FloatArray, kept: FlagArray) -> None:
         """Keep the samples that are taken (``kept``: 0 dropped, 1 taken, 2 first after a drop)."""
         flags = np.zeros(len(times), np.uint8) if block.flags is None else block.flags
-        flags[kept == 2] |= Quality.DUPLICATE_OR_REORDERED.value
-        take = slice(None) if kept.all() else kept > 0
+        take: slice | NDArray[np.bool_] = slice(None)
+        if np.count_nonzero(kept != 1):
+            flags[kept == 2] |= DUPLICATE
+            take = kept > 0
         acc, gyr, flags = block.acc[take], block.gyr[take], flags[take]
         mag = None if block.mag is None else block.mag[take]
         valid = _without_nan(acc, gyr)
@@ -154,10 +159,7 @@ class Feed:
 
     def _find_faults(self, acc: FloatArray, gyr: FloatArray, flags: FlagArray) -> None:
         """Mark samples that ran into a range or repeat the one before."""
-        scales = (self.stream.acc_full_scale, self.stream.gyr_full_scale)
-        acc_range, gyr_range = (np.inf if scale is None else 0.98 * scale for scale in scales)
-        bits = Quality.SATURATED.value, Quality.DUPLICATE_OR_REORDERED.value
-        _ext.find_faults(acc, gyr, acc_range, gyr_range, *bits, self._seen, flags)
+        _ext.find_faults(acc, gyr, self._acc_range, self._gyr_range, SATURATED, DUPLICATE, self._seen, flags)
 
     @property
     def _magnetic(self) -> bool:
@@ -197,26 +199,27 @@ class Feed:
         return SensorRows(self._acc[own], self._gyr[own], mag, self._flags[own], quat)
 
     def _interpolated(self, grid: FloatArray, limit: float) -> SensorRows:
-        valid = np.flatnonzero(self._valid)
+        valid = self._valid.nonzero()[0]
         if not len(valid):
             return nothing(len(grid), mag=self._magnetic)
         times = self.times[valid]
-        after = np.minimum(np.searchsorted(times, grid - SLACK), len(times) - 1)
+        after = np.minimum(times.searchsorted(grid - SLACK), len(times) - 1)
         exact = np.abs(times[after] - grid) <= SLACK
         before = np.where(exact, after, np.maximum(after - 1, 0))
-        inside = (times[before] <= grid) & (grid <= times[after])
-        width = times[after] - times[before]
-        known = exact | (inside & (width <= limit))
-        weight = np.where(exact, 0.0, (grid - times[before]) / np.where(width > 0, width, 1.0))[:, None]
+        start, end = times[before], times[after]
+        width = end - start
+        known = exact | ((start <= grid) & (grid <= end) & (width <= limit))
+        weight = np.where(exact, 0.0, (grid - start) / np.where(width > 0, width, 1.0))[:, None]
         left, right = valid[before], valid[after]
-        flags = np.where(known, self._flags[left] | self._flags[right], np.uint8(Quality.GAP))
-        bridged = known & ~exact & (width > 1.5 / self.stream.rate_hz)
-        flags[bridged] |= Quality.INTERPOLATED.value
-        blank = ~known
+        flags = np.where(known, self._flags[left] | self._flags[right], GAP)
+        flags |= (known & ~exact & (width > 1.5 / self.stream.rate_hz)) * INTERPOLATED
+        blank = None if np.count_nonzero(known) == len(known) else ~known
 
         def line(rows: FloatArray) -> FloatArray:
-            values = rows[left] + weight * (rows[right] - rows[left])
-            values[blank] = np.nan
+            values = rows[left]
+            values += weight * (rows[right] - values)
+            if blank is not None:
+                values[blank] = np.nan
             return values
 
         mag = None if self._mag is None else line(self._mag)
@@ -244,19 +247,25 @@ class Feed:
         return Counts(kept - self._empty, lost + self._empty, self._empty, duplicate, reordered, restarts)
 
 
+def _usable(full_scale: float | None) -> float:
+    return np.inf if full_scale is None else 0.98 * full_scale
+
+
 def _joined(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([first, second]) if len(first) else second
 
 
 def _last(marked: NDArray[np.bool_]) -> int:
     """Return the place of the last mark, or -1."""
+    if len(marked) and marked[-1]:  # as nearly always
+        return len(marked) - 1
     back = int(np.argmax(marked[::-1])) if len(marked) else 0
     return len(marked) - 1 - back if len(marked) and marked[len(marked) - 1 - back] else -1
 
 
 def _without_nan(acc: FloatArray, gyr: FloatArray) -> NDArray[np.bool_]:
-    """Tell the rows that hold no NaN; the sum of all of them is one if any is."""
-    if np.isfinite(acc.sum() + gyr.sum()):
+    """Tell the rows that hold no NaN."""
+    if sound((acc, gyr)):
         return np.ones(len(acc), np.bool_)
     valid: NDArray[np.bool_] = ~np.isnan(acc[:, 0] + acc[:, 1] + acc[:, 2] + gyr[:, 0] + gyr[:, 1] + gyr[:, 2])
     return valid
@@ -319,4 +328,4 @@ def _tidied_quat(role: str, quat: FloatArray, rows: int) -> FloatArray:
 def nothing(rows: int, *, mag: bool = False) -> SensorRows:
     """Return rows of a sensor that is not there."""
     blank = np.full((rows, 3), np.nan)
-    return SensorRows(blank, blank, blank if mag else None, np.full(rows, Quality.GAP, np.uint8))
+    return SensorRows(blank, blank, blank if mag else None, np.full(rows, GAP))

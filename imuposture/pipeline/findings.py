@@ -12,6 +12,7 @@ from imuposture.pipeline.walk import Pipeline
 
 __all__ = ["Findings"]
 
+UNKNOWN, GAP = np.uint8(Quality.HEADING_UNKNOWN), np.uint8(Quality.GAP)
 LITTLE_OVERLAP = 0.5  # share of the rows; less looks like files of two recordings
 
 
@@ -25,8 +26,8 @@ class Findings:
         """Count rows; return them."""
         quality = rows.posture.quality
         self._rows += len(quality)
-        self._lost += int(np.count_nonzero(quality & Quality.HEADING_UNKNOWN.value))
-        self._gaps += int(np.count_nonzero(quality & Quality.GAP.value))
+        self._lost += int(np.count_nonzero(quality & UNKNOWN))
+        self._gaps += int(np.count_nonzero(quality & GAP))
         return rows
 
     def asdict(self, pipeline: Pipeline, notes: Sequence[str]) -> dict[str, Any]:

@@ -230,7 +230,7 @@ class LivePipeline:
             first = calibrate(cut_pair(pair, slice(wanted)), self.alignment.rate_hz)
             self._pipeline = Pipeline(self.alignment, first, self.config)
         rows = no_rows()
-        for piece in pieces(pair):
+        for piece in pieces(pair) if len(pair) else ():
             posture, segments = self._pipeline.posture(piece)
             found = self._metrics.push(self._pipeline, posture, segments)
             rows = join_rows(rows, self._findings.counted(Rows(piece, posture, found)))
@@ -272,12 +272,13 @@ class _Metered:
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
+        self._waiting = 0
         self._held: list[tuple[PostureBlock, PairBlock]] = []
 
     def push(self, pipeline: Pipeline, posture: PostureBlock, segments: PairBlock) -> MetricBlock:
         self._held.append((posture, segments))
-        waiting = sum(len(posture) for posture, _ in self._held)
-        return MetricBlock() if waiting < self._rows else self._found(pipeline)
+        self._waiting += len(posture)
+        return MetricBlock() if self._waiting < self._rows else self._found(pipeline)
 
     def finish(self, pipeline: Pipeline) -> MetricBlock:
         return join_metrics(self._found(pipeline), pipeline.metrics.finish())
@@ -286,7 +287,7 @@ class _Metered:
         if not self._held:
             return MetricBlock()
         postures, segments = zip(*self._held, strict=True)
-        self._held = []
+        self._held, self._waiting = [], 0
         return pipeline.metrics.push(join_postures(postures), join_pairs(segments))
 
 

@@ -52,6 +52,8 @@ def pieces(pair: PairBlock, rows: int = PIECE) -> Iterator[PairBlock]:
 
 def cut_pair(pair: PairBlock, part: slice) -> PairBlock:
     """Return some rows of a block."""
+    if part.indices(len(pair)) == (0, len(pair), 1):
+        return pair
     return PairBlock(pair.time_s[part], _part(pair.upper, part), _part(pair.lower, part))
 
 

@@ -10,6 +10,7 @@ from imuposture._blocks import (
     FloatArray,
     HeadingBlock,
     ImuBlock,
+    MetricBlock,
     OrientationBlock,
     PairBlock,
     Plane,
@@ -28,11 +29,14 @@ from imuposture.heading import Heading
 from imuposture.kinematics import Kinematics, Spread
 from imuposture.metrics import MetricContext, MetricSet
 from imuposture.pipeline.config import Config
-from imuposture.pipeline.rows import Rows, join_metrics
+from imuposture.pipeline.rows import Rows, join_metrics, no_rows
 
 __all__ = ["Pipeline", "doubted", "no_heading", "northern"]
 
-_OWN_JUDGEMENT = np.uint8(Quality.REST | Quality.MAGNETICALLY_DISTURBED)  # that of a sensor would replace ours
+_GAP, _REST, _DISTURBED, _UNKNOWN = (
+    np.uint8(bit) for bit in (Quality.GAP, Quality.REST, Quality.MAGNETICALLY_DISTURBED, Quality.HEADING_UNKNOWN)
+)
+_THEIRS = ~(_REST | _DISTURBED)  # what a sensor may say of its rows; its own judgement of these would replace ours
 SKIN_AT = np.pi / 4  # rad, the posture at which `Config.soft_tissue_sd_deg` holds
 USUAL_MOVEMENT = 0.5  # rad; figures of movements carry the soft tissue of one this large
 USUAL_HEADING_SD = 3.0  # degrees; what the relative heading settles at (benchmarks/accuracy.py)
@@ -110,6 +114,8 @@ class Pipeline:
 
     def walk(self, samples: PairBlock) -> Rows:
         """Walk aligned rows through every stage."""
+        if not len(samples):
+            return Rows(samples, no_rows().posture, MetricBlock())
         posture, segments = self.posture(samples)
         return Rows(samples, posture, self.metrics.push(posture, segments))
 
@@ -174,15 +180,17 @@ class Pipeline:
         self, pair: PairBlock, upper: OrientationBlock, lower: OrientationBlock, heading: HeadingBlock
     ) -> FlagArray:
         flags = {"upper": pair.upper.flags, "lower": pair.lower.flags}
-        quality = np.zeros(len(pair), np.uint8)
-        for role in self._roles:
-            quality |= flags[role] & ~_OWN_JUDGEMENT
-        known = quality & Quality.GAP.value == 0
-        rest = known & (upper.rest | ("upper" not in self._roles)) & (lower.rest | ("lower" not in self._roles))
-        quality[rest] |= Quality.REST.value
-        quality[upper.disturbed | lower.disturbed] |= Quality.MAGNETICALLY_DISTURBED.value
+        rests = {"upper": upper.rest, "lower": lower.rest}
+        quality = flags[self._roles[0]] & _THEIRS
+        rest = rests[self._roles[0]]
+        for role in self._roles[1:]:
+            quality |= flags[role] & _THEIRS
+            rest = rest & rests[role]
+        known = quality & _GAP == 0
+        quality |= (known & rest) * _REST
+        quality |= (upper.disturbed | lower.disturbed) * _DISTURBED
         if self._relates:
-            quality[known & ~(heading.sd < self._unknown)] |= Quality.HEADING_UNKNOWN.value
+            quality |= (known & ~(heading.sd < self._unknown)) * _UNKNOWN
         return quality
 
 
@@ -196,7 +204,7 @@ def doubted(doubts: Mapping[Role, Doubt], pair: PairBlock) -> tuple[dict[Role, F
 
 
 def _gap(pair: PairBlock) -> FlagArray:
-    return (pair.upper.flags | pair.lower.flags) & np.uint8(Quality.GAP.value)
+    return (pair.upper.flags | pair.lower.flags) & _GAP
 
 
 def _spread(calibration: Calibration, config: Config) -> Spread:
