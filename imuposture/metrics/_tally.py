@@ -154,14 +154,12 @@ class Tally:
     def quantiles(self, shares: Sequence[float]) -> list[float]:
         """Return percentiles by the linear definition (R type 7), each exact to half a bin."""
         first_bin, last_bin = self._filled.tolist()
-        inside = self._bins[first_bin : last_bin + 1]
-        below, middle = np.cumsum(inside), len(self._bins) // 2 - first_bin
-        places: FloatArray = (self.n - 1) * np.array(shares)
-        first = places.astype(np.int64)
-        ranks = np.concatenate([first, np.minimum(first + 1, self.n - 1)])
-        low, high = np.split(_ranked(ranks, inside, below, middle), 2)
-        values: list[float] = (low + (places - first) * (high - low)).tolist()
-        return values
+        inside, middle = self._bins[first_bin : last_bin + 1], len(self._bins) // 2 - first_bin
+        places = [(self.n - 1) * share for share in shares]
+        ranks = [int(place) for place in places]
+        found = _ranked([*ranks, *(min(rank + 1, self.n - 1) for rank in ranks)], inside, middle)
+        pairs = zip(places, ranks, found[: len(ranks)], found[len(ranks) :], strict=True)
+        return [low + (place - rank) * (high - low) for place, rank, low, high in pairs]
 
 
 def _nowhere(bins: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -169,15 +167,15 @@ def _nowhere(bins: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array([len(bins), -1])
 
 
-def _ranked(rank: NDArray[np.int64], bins: NDArray[np.int64], below: NDArray[np.int64], middle: int) -> FloatArray:
+def _ranked(ranks: list[int], bins: NDArray[np.int64], middle: int) -> list[float]:
     """Return the values of ranks: the rows of a bin are taken as spread evenly over it."""
-    k = np.searchsorted(below, rank, side="right")
-    inside = bins[k]
-    before = below[k] - inside
+    below = bins.cumsum()
+    places = below.searchsorted(ranks, side="right")
+    inside = bins[places]
+    before = below[places] - inside
+    known = zip(ranks, places.tolist(), inside.tolist(), before.tolist(), strict=True)
     # Whole numbers above: mirrored data give -offset.
-    offset: FloatArray = (2 * (rank - before) + 1 - inside) / (2.0 * inside)
-    values: FloatArray = (k - middle + offset) * BIN
-    return values
+    return [(k - middle + (2 * (rank - first) + 1 - n) / (2.0 * n)) * BIN for rank, k, n, first in known]
 
 
 @dataclass(slots=True)

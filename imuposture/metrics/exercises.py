@@ -6,7 +6,6 @@ A set is a run of repetitions in one plane, to one side or to both in turn, of s
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import floor, sqrt
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from imuposture._blocks import PLANES, Event, Figure, FloatArray, MetricBlock, P
 from imuposture.metrics._context import NO_ANGLES, MetricContext
 from imuposture.metrics._rows import GAP
 from imuposture.metrics._sides import SIDES, analysed
-from imuposture.metrics._statistics import Z95
+from imuposture.metrics._statistics import Z95, median
 from imuposture.metrics._templates import Template, templates
 from imuposture.metrics.segmentation import Observed
 from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
@@ -58,7 +57,7 @@ class _Run:
         hold = [event.details["hold_s"] for event in self.events if "hold_s" in event.details]
         return {
             "amplitude": median(self.sizes()),
-            "seconds": median(event.end_s - event.start_s for event in self.events),
+            "seconds": median([event.end_s - event.start_s for event in self.events]),
             "hold": median(hold) if hold else None,
             "lean": median(lean) if lean else None,
         }
@@ -210,8 +209,8 @@ class _Holds:
         start, end = rows[0][0], rows[-1][0] + 1.0  # each stands for the second that follows
         if not template.hold[0] <= end - start <= template.hold[1]:
             return []
-        angle = median(abs(row[2 + PLANES.index(template.plane)]) for row in rows)
-        details = {"repetitions": 1.0, "hold_s": end - start, "lean_deg": median(row[1] for row in rows)}
+        angle = median([abs(row[2 + PLANES.index(template.plane)]) for row in rows])
+        details = {"repetitions": 1.0, "hold_s": end - start, "lean_deg": median([row[1] for row in rows])}
         return [Event("set", start, end, template.plane, side, angle, details, template.name)]
 
 
@@ -259,7 +258,7 @@ def _of_side(name: str, side: str | None, done: list[Event]) -> Iterator[Figure]
     if held:
         yield Figure("set_hold", _sum(held), "s", f"exercises.hold/1@{name}", plane, side, n=n)
     else:
-        spread = 100.0 * median(event.details["spread_share"] for event in done)
+        spread = 100.0 * median([event.details["spread_share"] for event in done])
         yield Figure("set_spread", spread, "%", f"exercises.spread/1@{name}", plane, side, n=n)
 
 

@@ -4,7 +4,6 @@ Counts only rows that hold a value: time in a gap is time unknown, not time upri
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 
@@ -81,9 +80,8 @@ class Exposure:
         lost = (span.rows - lean.n) / span.rows * (span.rows / self._minute) if span.rows else 0.0
         yield new("minutes_lost", lost, "min", "exposure.minutes_lost/1", n=span.rows - lean.n)
         yield from _beyond(span, "inclination", None, INCLINATION_NAMES)
-        yield from _percentiles(new, lean, "inclination", "deg", "exposure.apdf/1@own_neutral")
-        speed = span.tallies["speed"]
-        yield from _percentiles(new, speed, "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
+        yield from _percentiles(span, "inclination", "inclination", "deg", "exposure.apdf/1@own_neutral")
+        yield from _percentiles(span, "speed", "inclination_speed", "deg/s", "exposure.speed/1@difference_0.5s")
         definition = f"exposure.dose/1@own_neutral,beyond_{DOSE_BEYOND_DEG:g}deg"
         for side, dose in (("forward", lean.dose_right), ("backward", lean.dose_left)):
             value, why = (dose, None) if lean.n else (None, NO_ROWS)
@@ -111,8 +109,9 @@ def _beyond(
         yield Figure(minutes_name, minutes, "min", MINUTES, plane, side, None, None, n, None, start, end, why)
 
 
-def _percentiles(new: partial[Figure], tally: Tally, name: str, unit: str, definition: str) -> Iterator[Figure]:
+def _percentiles(span: Span, what: str, name: str, unit: str, definition: str) -> Iterator[Figure]:
+    tally, start, end = span.tallies[what], span.start_s, span.end_s
     n, why = tally.n, None if tally.n else NO_ROWS
-    values = tally.quantiles(WANTED) if n else [None] * len(SHARES)
+    values = tally.quantiles(WANTED) if n else [None] * len(WANTED)
     for label, value in zip(SHARES, values, strict=True):
-        yield new(f"{name}_{label}", value, unit, definition, n=n, reason=why)
+        yield Figure(f"{name}_{label}", value, unit, definition, None, None, None, None, n, None, start, end, why)

@@ -156,11 +156,10 @@ class Activities:
         _ext.votes(self._line, AROUND, votes)
         self._line = self._line[count:]
         start_s = self._clock.start(rows[:, NUMBER])
-        columns = zip(start_s.tolist(), rows.tolist(), votes.tolist(), strict=True)
-        epochs = [
-            Epoch(start, *self._judged(row, odds, n), row[LEAN], row[FLEXION], row[MOTION])
-            for start, row, (odds, n) in columns
-        ]
+        epochs = []
+        for start, second, (odds, n) in zip(start_s.tolist(), rows.tolist(), votes.tolist(), strict=True):
+            state, probability = self._judged(second, odds, n)
+            epochs.append(Epoch(start, state, probability, second[LEAN], second[FLEXION], second[MOTION]))
         self._walked.difference_update(rows[:, NUMBER].tolist())
         return epochs
 
