@@ -33,7 +33,7 @@ from imuposture.pipeline.rows import Rows, join_metrics
 __all__ = ["Pipeline", "doubted", "no_heading", "northern"]
 
 _OWN_JUDGEMENT = np.uint8(Quality.REST | Quality.MAGNETICALLY_DISTURBED)  # that of a sensor would replace ours
-USUAL_MOVEMENT = 0.5  # rad; figures of movements carry the soft tissue of one this large
+SKIN_AT = np.pi / 4  # rad, the posture at which `Config.soft_tissue_sd_deg` holds
 USUAL_HEADING_SD = 3.0  # degrees; what the relative heading settles at (benchmarks/accuracy.py)
 
 
@@ -203,7 +203,7 @@ def _spread(calibration: Calibration, config: Config) -> Spread:
         float(np.deg2rad(config.tilt_sd_deg)),
         calibration.upper.facing_sd,
         calibration.lower.facing_sd,
-        float(np.deg2rad(config.soft_tissue_sd_deg)),
+        float(np.deg2rad(config.soft_tissue_sd_deg)) / SKIN_AT,
         calibration.shared_facing(),
     )
 
@@ -214,8 +214,8 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         rate_hz=rate_hz,
         placement=config.placement or "unknown",
         calibrated=calibration.usable,
-        neutral_sd_deg=dict.fromkeys(planes, calibration.neutral_sd_deg),
-        soft_tissue_sd_deg=config.soft_tissue_sd_deg * USUAL_MOVEMENT,
+        neutral_sd_deg=dict.fromkeys(planes, calibration.spinal_sd_deg),
+        soft_tissue_sd_deg=config.soft_tissue_sd_deg,
         facing_sd_deg=min(float(np.hypot(np.rad2deg(calibration.upper.facing_sd), USUAL_HEADING_SD)), 180.0),
         window_s=config.window_s,
         thresholds=config.thresholds,
