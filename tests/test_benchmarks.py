@@ -293,6 +293,20 @@ def first_minutes(load, tmp_path):
     return cut
 
 
+def test_a_script_s_breaks_follow_their_definition(load):
+    exposure = load("metrics_exposure")
+    spells = [("standing", 90.0), ("sitting", 50.0), ("walking", 70.0), ("sitting", 20.0), ("walking", 61.0)]
+    spells += [("lying_supine", 65.0), ("walking", 40.0), ("standing", 30.0), ("sitting", 70.0), ("walking", 59.0)]
+    spells += [("sitting", 70.0), ("walking", 80.0), ("sitting", 30.0), ("walking", 90.0)]
+    at, states = 0.0, []
+    for kind, seconds in spells:
+        states.append(exposure.Event(kind, at, at + seconds))
+        at += seconds + 2.0
+    # 50 s of sitting are too few and add up with 20 to more than a minute; 59 s of walking are too few; 30 s of sitting
+    # after a break are.
+    assert [round(run.end_s - run.start_s) for run in exposure._breaks(states)] == [61, 72, 80]
+
+
 @needs_data
 def test_our_broad_score_is_the_published_one(load, scores, first_minutes):
     trial, path, published = first_minutes("broad", "broad_score.py")

@@ -130,6 +130,15 @@ def test_a_walk_of_a_minute_after_sitting_is_a_break(walk, breaks):
     assert values["breaks", None, None] == len(breaks)
 
 
+def test_another_break_needs_another_minute_off_the_feet():
+    sitting = 20.0 + 0.3 * np.sin(np.arange(round(120 * RATE)) / 30)
+    short = sitting[: round(30 * RATE)]
+    again = [sitting, walking(90), short, walking(90), short, short, short, walking(90), short]
+    block, _ = figures(np.concatenate(again))
+    found = [e.start_s for e in block.events if e.kind == "break"]
+    assert found == [pytest.approx(120.0, abs=1.1), pytest.approx(420.0, abs=1.1)]
+
+
 def test_walking_from_the_start_and_bent_work_are_no_breaks():
     assert figures(walking(120))[1]["breaks", None, None] == 0
     sitting = np.full(round(120 * RATE), 20.0)

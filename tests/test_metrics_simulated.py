@@ -96,5 +96,5 @@ def test_a_one_sided_posture_after_the_calibration_is_found(report, side):
 def test_a_twist_with_every_bend_after_the_calibration_is_found(report):
     twisted = report("mixed_work", 113, 6.0, injections=(pattern_after(75.0, axial_rotation=12.0),))
     figure = twisted.summary["coupled_in_flexion", "axial_rotation", None]
-    assert figure["verdict"] == "asymmetric"
-    assert figure["value"] > 0.0
+    assert figure["value"] > 6.0
+    assert 0.0 < figure["low"] < 12.0 < figure["high"]  # not zero; the bends of the calibration had no such twist

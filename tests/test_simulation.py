@@ -12,6 +12,7 @@ from imuposture.acquisition.simulation import Person, SensorModel, simulate
 from imuposture.acquisition.simulation.actions import (
     bend,
     extend,
+    hold,
     lean,
     lie,
     side_bend,
@@ -333,13 +334,14 @@ def test_any_mounting_is_uniform_and_a_limited_one_is_limited():
 
 
 def test_a_script_says_which_state_somebody_was_in_and_its_mirror_lies_on_the_other_side():
-    script = [stand(5), sit(8, slouch=0.5), walk(6), stand(3), lean(4, 30), lie(9, "right"), bend(20), sit(2)]
+    script = [stand(5), sit(8, slouch=0.5), walk(6), hold(2), stand(3), lean(4, 30), lie(9, "right"), bend(20), sit(2)]
     back = glued(script, seed=3)
     states = [(state.kind, state.start_s, round(state.end_s - state.start_s, 9)) for state in back.states]
     assert [(kind, seconds) for kind, _, seconds in states] == [
         ("standing", 5.0),
         ("sitting", 8.0),
         ("walking", 6.0),
+        ("standing", 2.0),
         ("standing", 3.0),
         ("standing", 4.0),
         ("lying_right", pytest.approx(9.0 + 4.0 + 0.3 + 0.5, abs=2.0)),  # the bend is made lying, at its own pace
@@ -348,7 +350,7 @@ def test_a_script_says_which_state_somebody_was_in_and_its_mirror_lies_on_the_ot
     assert all(a.end_s <= b.start_s for a, b in pairwise(back.states))
     assert states[2][1] == 5 + 2 + 8 + 2  # up from the seat first
     mirrored = glued(script, seed=3, mirror=True)
-    assert [state.kind for state in mirrored.states][5] == "lying_left"
+    assert [state.kind for state in mirrored.states][6] == "lying_left"
     assert [state.start_s for state in mirrored.states] == [state.start_s for state in back.states]
 
 

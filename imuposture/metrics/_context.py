@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf, isfinite, sqrt
 from typing import Any, Protocol
 
 from imuposture._blocks import PLANES, MetricBlock, Plane, Side
@@ -38,6 +38,11 @@ NO_REPETITION = "no repetition to this side"
 
 # People return to a neutral stance within about 2 degrees (docs/metrics.md, "The neutral stance").
 NEUTRAL_SD_DEG = 2.0
+# Degrees of freedom behind the error of a rotation: a few bends and holds tell the heading, and how well it is known.
+# Small: wide; large: takes that error for a known one, and reports of even backs err (benchmarks/metrics_movements.py).
+HEADING_DF = 10.0
+# People's skin is measured in bends of about this size (docs/metrics.md, "Shared errors").
+SOFT_TISSUE_AT_DEG = 45.0
 # What stands in every session; others by `imuposture score` (docs/metrics.md, Threshold sets).
 THRESHOLDS = ("iso11226+en1005-4/jomt2020", "en1005-4", "iso11226")
 
@@ -61,7 +66,8 @@ class MetricContext:
     neutral_sd_deg : mapping of plane to float, degrees
         Standard deviation of the neutral stance, best from repeated stances; planes left out take 2 degrees.
     soft_tissue_sd_deg : float, degrees
-        Standard deviation of an angle from skin and clothing moving over the bone; enters each side once.
+        Standard deviation with which skin and clothing turn a sensor over the bone in a movement of 45 degrees; grows
+        with the movement.
     facing_sd_deg : float, degrees
         Standard deviation of how well "forward" is known, mounting and heading together. It turns part of a forward
         bend into a sideways one: figures counted from a repetition's own start carry it with the forward bend.
@@ -99,7 +105,7 @@ class MetricContext:
     placement: str = "unknown"
     calibrated: bool = True
     neutral_sd_deg: Mapping[Plane, float] = field(default_factory=_neutral_default)
-    soft_tissue_sd_deg: float = 1.0
+    soft_tissue_sd_deg: float = 2.0
     facing_sd_deg: float = 3.0
     window_s: float = 60.0
     even_within_deg: float = 5.0
@@ -145,6 +151,14 @@ class MetricContext:
     def neutral_sd(self, plane: Plane) -> float:
         """Return the standard deviation of the neutral stance in ``plane``, degrees."""
         return self.neutral_sd_deg.get(plane, NEUTRAL_SD_DEG)
+
+    def shared_df(self, plane: Plane) -> float:
+        """Return the degrees of freedom behind the error that the rows of a plane share."""
+        return HEADING_DF if plane == "axial_rotation" else inf
+
+    def skin_sd(self, movement_deg: float) -> float:
+        """Return what skin under both sensors does to a movement of that size, degrees: the larger, the more."""
+        return sqrt(2.0) * self.soft_tissue_sd_deg * movement_deg / SOFT_TISSUE_AT_DEG
 
 
 def _require(name: str, value: float, low: float, high: float) -> None:

@@ -1,12 +1,28 @@
 """Movements sorted by plane and side: what the left/right figures are made of."""
 
+from math import sqrt
+
 import numpy as np
 
 from imuposture._blocks import PLANES, Event, Plane, PostureBlock, Side
-from imuposture.metrics._context import SIDES
+from imuposture.metrics._context import SIDES, MetricContext
 from imuposture.metrics._statistics import Sample
 
-__all__ = ["SIDES", "Half", "Halves", "analysed", "missing_side"]
+__all__ = [
+    "SIDES",
+    "Half",
+    "Halves",
+    "analysed",
+    "difference_sd",
+    "missing_side",
+    "skin_difference",
+    "skin_sum",
+    "with_skin",
+]
+
+# Share of what the skin does that the two sides have not in common. Small: trusts that a person's right skin moves as
+# the left one does; large: takes it for two persons' skin, and hides differences (benchmarks/metrics_movements.py).
+UNLIKE = 0.2
 
 
 class Half:
@@ -66,6 +82,48 @@ class Halves:
 def missing_side(right: Half, left: Half) -> str:
     """Say what a comparison of both sides lacks, in words that hold for the mirrored person too."""
     return "repetitions to one side only" if len(right) or len(left) else "no repetition"
+
+
+def skin_difference(right_deg: float, left_deg: float, context: MetricContext) -> float:
+    """Return the error, degrees, that skin brings into right - left of two movements.
+
+    Skin that makes one side look larger does so to the other side as well: what is left of it grows with the
+    difference, beside the share that the sides have not in common.
+    """
+    apart, unlike = context.skin_sd(right_deg - left_deg), UNLIKE * context.skin_sd(1.0)
+    return sqrt(apart * apart + unlike * unlike * (right_deg * right_deg + left_deg * left_deg))
+
+
+def skin_sum(right_deg: float, left_deg: float, context: MetricContext) -> float:
+    """Return the error, degrees, that skin brings into right + left: it adds up."""
+    return skin_difference(right_deg, -left_deg, context)
+
+
+def without_skin(rows_sd_deg: float, end_deg: float, context: MetricContext) -> float:
+    """Return what is left of the rows' mean error over movements to ``end_deg`` without the skin.
+
+    Counted as at the end of the movement: the way there has less of it, the lean of the trunk adds some.
+    """
+    skin = context.skin_sd(end_deg)
+    return sqrt(max(rows_sd_deg * rows_sd_deg - skin * skin, 0.0))
+
+
+def with_skin(rows_sd_deg: float, end_deg: float, context: MetricContext) -> float:
+    """Return the error at the end of movements, from the rows' mean error over them: not less than that of the skin."""
+    return max(rows_sd_deg, context.skin_sd(abs(end_deg)))
+
+
+def difference_sd(
+    right: tuple[float, float], left: tuple[float, float], neutral_sd_deg: float, context: MetricContext
+) -> float:
+    """Return the shared error of right - left of two ends of range; each is the rows' mean error, and the end.
+
+    Neutral stance and heading enter twice, since they give to one side what they take from the other one; skin gives
+    to both, or takes.
+    """
+    shared = without_skin(*right, context) + without_skin(*left, context)
+    skin = skin_difference(right[1], left[1], context)
+    return sqrt(4.0 * neutral_sd_deg * neutral_sd_deg + shared * shared + skin * skin)
 
 
 def analysed(posture: PostureBlock) -> bool:

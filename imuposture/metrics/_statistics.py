@@ -9,6 +9,7 @@ from imuposture._blocks import Verdict
 from imuposture._ext import tallies as _ext
 
 __all__ = [
+    "Z95",
     "Comparison",
     "Sample",
     "Uncertain",
@@ -117,11 +118,15 @@ class Sample:
         n, mean = len(self.values), self.mean
         return _sum([(value - mean) * (value - mean) for value in self.values]) / ((n - 1) * n) if n > 1 else inf
 
-    def with_shared(self, shared_sd: float) -> Uncertain:
-        """Return the mean; ``shared_sd`` is an error common to all values, which no number of them averages out."""
+    def with_shared(self, shared_sd: float, shared_df: float = inf) -> Uncertain:
+        """Return the mean; ``shared_sd`` is an error common to all values, which no number of them averages out.
+
+        ``shared_df`` are the degrees of freedom behind that error.
+        """
         own = self.variance_of_mean
         total = own + shared_sd * shared_sd
-        return Uncertain(self.mean, sqrt(total), _welch(total, [(own, len(self.values) - 1)]))
+        parts: list[tuple[float, float]] = [(own, len(self.values) - 1), (shared_sd * shared_sd, shared_df)]
+        return Uncertain(self.mean, sqrt(total), _welch(total, parts))
 
 
 def _whole(df: float) -> float:
@@ -129,11 +134,11 @@ def _whole(df: float) -> float:
     return float(max(1, int(min(df, MOST_DF))))
 
 
-def difference(right: Sample, left: Sample, shared_sd: float, sign: float = -1.0) -> Uncertain:
+def difference(right: Sample, left: Sample, shared_sd: float, sign: float = -1.0, shared_df: float = inf) -> Uncertain:
     """Return right - left of two means (``sign`` +1: right + left) with an error that both share."""
     a, b = right.variance_of_mean, left.variance_of_mean
     total = a + b + shared_sd * shared_sd
-    df = _welch(total, [(a, len(right) - 1), (b, len(left) - 1)])
+    df = _welch(total, [(a, len(right) - 1), (b, len(left) - 1), (shared_sd * shared_sd, shared_df)])
     return Uncertain(right.mean + sign * left.mean, sqrt(total), df)
 
 
@@ -145,7 +150,7 @@ def _sum(values: Sequence[float]) -> float:
     return total
 
 
-def _welch(total: float, parts: Sequence[tuple[float, int]]) -> float:
+def _welch(total: float, parts: Sequence[tuple[float, float]]) -> float:
     """Return Welch and Satterthwaite's degrees of freedom; a known variance brings infinitely many."""
     weight = 0.0
     if total == inf:

@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import pi, sqrt
 
-from imuposture._blocks import Figure, MetricBlock, Plane, Verdict
+import numpy as np
+
+from imuposture._blocks import Figure, FloatArray, MetricBlock, Plane, PostureBlock, Verdict
 from imuposture.metrics._context import NO_ROWS, SIDED_PLANES, MetricContext
-from imuposture.metrics._sides import Half, Halves, missing_side
-from imuposture.metrics._statistics import Comparison, Uncertain, difference, judge, symmetry_angle, t_quantile, t_tail
+from imuposture.metrics._sides import Half, Halves, missing_side, skin_difference, skin_sum
+from imuposture.metrics._statistics import (
+    Comparison,
+    Uncertain,
+    difference,
+    judge,
+    symmetry_angle,
+    t_quantile,
+    t_tail,
+)
 from imuposture.metrics._tally import Span, Tally, WindowTallies
 from imuposture.metrics.range_of_motion import angle_sd, range_difference
 from imuposture.metrics.repetitions import count_bias
@@ -25,6 +35,9 @@ FEWEST_MINUTES = 0.5  # min of usable rows below which a mean posture says nothi
 FEWEST_A_SIDE = 3  # repetitions to each side below which sizes say nothing (ranges: mean of all valid, at least 3)
 FEWEST_COUNTED = 10  # repetitions in a plane below which their sides say nothing
 CLAIMS = 10  # verdicts a report
+# "Forward" is wrong for both sensors, and the bends of a calibration take a habit of this person for forward. Small:
+# leaves that habit out; large: overlooks twists that came later (benchmarks/metrics_movements.py).
+FACINGS = 1.8
 EVEN_BIAS = 0.2  # a count bias within plus and minus this (40 to 60 % to one side) is even
 NO_SD = "the standard deviation of the angle is not known"
 FLOOR_SEM = 2.0  # percent indices need both sides above this many standard errors (docs/metrics.md, asymmetry.index)
@@ -57,9 +70,10 @@ class Asymmetry:
         """Take rows and finished movements; give the windows that ended."""
         posture = seen.posture
         self._halves.take(seen.movements)
+        skin = self._skin(posture)
         columns = {
-            "lateral_bend": (posture.lateral_bend_deg, posture.lateral_bend_sd_deg, seen.usable),
-            "axial_rotation": (posture.axial_rotation_deg, posture.axial_rotation_sd_deg, seen.facing),
+            "lateral_bend": (posture.lateral_bend_deg, _without(posture.lateral_bend_sd_deg, skin), seen.usable),
+            "axial_rotation": (posture.axial_rotation_deg, _without(posture.axial_rotation_sd_deg, skin), seen.facing),
         }
         ended = self._tallies.push(posture.time_s, columns)
         return MetricBlock(windows=tuple(figure for window in ended for figure in self._window(window)))
@@ -76,6 +90,12 @@ class Asymmetry:
         ]
         others = (*map(_detectable, claims), *self._sums(), *self._posture_figures(), *self._indices())
         return MetricBlock(windows=windows, summary=(*judged, *others))
+
+    def _skin(self, posture: PostureBlock) -> FloatArray:
+        """Return what skin does to the angles of each row, squared."""
+        flexion, bend, rotation = posture.flexion_deg, posture.lateral_bend_deg, posture.axial_rotation_deg
+        share = self._context.skin_sd(1.0)
+        return share * share * (flexion * flexion + bend * bend + rotation * rotation)
 
     def _window(self, window: Span) -> Iterator[Figure]:
         for plane in SIDED_PLANES:
@@ -102,8 +122,7 @@ class Asymmetry:
             if not (len(right) and len(left)):
                 yield Figure(name, None, "deg", definition, plane, n=n, reason=missing_side(right, left))
                 continue
-            soft = self._context.soft_tissue_sd_deg
-            found = difference(right.amplitude, left.amplitude, sqrt(2.0) * soft, sign=1.0)
+            found = self._both(right, left, sign=1.0)
             yield _with_interval(Figure(name, found.value, "deg", definition, plane, n=n), found)
 
     def _claims(self) -> Iterator[_Claim]:
@@ -125,11 +144,15 @@ class Asymmetry:
         return self._claim(self._mean(self._tallies.whole, plane), found, None, why)
 
     def _uncertain_mean(self, plane: Plane, tally: Tally) -> Uncertain | None:
-        """Return the mean angle; its error is one draw of neutral stance, mounting and heading, however many rows."""
+        """Return the mean angle; its error is one draw of neutral stance, mounting and heading, however many rows.
+
+        What skin adds on the way to one side it takes on the way to the other: left is what it does to the mean.
+        """
         if not tally.n or tally.mean_sd is None:
             return None
-        neutral, shared = self._context.neutral_sd(plane), tally.mean_sd
-        return Uncertain(tally.mean, sqrt(neutral * neutral + shared * shared))
+        neutral, shared, skin = self._context.neutral_sd(plane), tally.mean_sd, self._context.skin_sd(tally.mean)
+        error = sqrt(neutral * neutral + shared * shared + skin * skin)
+        return Uncertain(tally.mean, error, self._context.shared_df(plane))
 
     def _mean(self, span: Span, plane: Plane) -> Figure:
         tally = span.tallies[plane]
@@ -151,16 +174,19 @@ class Asymmetry:
         return self._sided("asymmetry_of_size", definition, plane, found, margin)
 
     def _size_difference(self, plane: Plane) -> Uncertain | None:
-        """Return right - left of the mean sizes, each from its own start.
-
-        What stays shared: skin and clothing on each side, and forward bends that a wrong facing turns sideways.
-        """
         right, left = self._sides(plane)
-        if not (len(right) and len(left)):
-            return None
-        leaked = (right.coupled_flexion.mean + left.coupled_flexion.mean) * self._facing_rad()
-        soft = self._context.soft_tissue_sd_deg
-        return difference(right.amplitude, left.amplitude, sqrt(2.0 * soft * soft + leaked * leaked))
+        return self._both(right, left, sign=-1.0) if len(right) and len(left) else None
+
+    def _both(self, right: Half, left: Half, sign: float) -> Uncertain:
+        """Return right - left (``sign`` +1: right + left) of the mean sizes, each from its own start.
+
+        What stays shared: skin and clothing, and forward bends that a wrong facing turns sideways, one side's size
+        taking what the other's gives.
+        """
+        sizes = right.amplitude.mean, left.amplitude.mean
+        skin = skin_difference(*sizes, self._context) if sign < 0.0 else skin_sum(*sizes, self._context)
+        leaked = (right.coupled_flexion.mean - sign * left.coupled_flexion.mean) * self._facing_rad()
+        return difference(right.amplitude, left.amplitude, sqrt(skin * skin + leaked * leaked), sign)
 
     def _facing_rad(self) -> float:
         return self._context.facing_sd_deg * pi / 180.0
@@ -202,7 +228,8 @@ class Asymmetry:
         sample, found = self._halves.coupled[plane], None
         definition = "asymmetry.coupling/1@own_neutral"  # a lean in the stance tilts the axis that bends are about
         if len(sample):
-            soft, leaked = self._context.soft_tissue_sd_deg, self._halves.bend_size.mean * self._facing_rad()
+            bend = self._halves.bend_size.mean
+            soft, leaked = self._context.skin_sd(bend), FACINGS * bend * self._facing_rad()
             found = sample.with_shared(sqrt(soft * soft + leaked * leaked))
         value = found.value if found else None
         figure = Figure("coupled_in_flexion", value, "deg", definition, plane, n=len(sample))
@@ -239,8 +266,7 @@ class Asymmetry:
         for plane in SIDED_PLANES:
             halves = self._sides(plane)
             means = [half.amplitude.mean for half in halves]
-            soft = self._context.soft_tissue_sd_deg
-            errors = [half.amplitude.with_shared(soft).error for half in halves]
+            errors = [half.amplitude.with_shared(self._context.skin_sd(half.amplitude.mean)).error for half in halves]
             yield from _percentages(plane, "size", means, errors, halves)
             means = [half.extreme.mean for half in halves]
             neutral = self._context.neutral_sd(plane)
@@ -252,6 +278,12 @@ class Asymmetry:
 
     def _sides(self, plane: Plane) -> tuple[Half, Half]:
         return self._halves[plane, "right"], self._halves[plane, "left"]
+
+
+def _without(sd: FloatArray, skin: FloatArray) -> FloatArray:
+    """Return standard deviations without what skin, squared, has in them."""
+    rest: FloatArray = np.sqrt(np.maximum(sd * sd - skin, 0.0))
+    return rest
 
 
 def _tallies(context: MetricContext) -> dict[str, Tally]:

@@ -15,7 +15,7 @@ import numpy as np
 from imuposture._blocks import PLANES, Event, Figure, FlagArray, FloatArray, MetricBlock, Plane, PostureBlock, Side
 from imuposture._ext import stays as _ext
 from imuposture.metrics._context import NO_ANGLES, MetricContext
-from imuposture.metrics._sides import SIDES
+from imuposture.metrics._sides import SIDES, skin_difference
 from imuposture.metrics._statistics import Sample, Uncertain, difference
 from imuposture.metrics._stays import FOUND, STEPS, Holds
 from imuposture.metrics._tally import NO_SD, Tally
@@ -150,7 +150,7 @@ class Evenness:
             why = "no repetition to this side before and after lying down"
             return Figure("range_change", None, "deg", definition, plane, side, n=n, reason=why)
         # From each repetition's own start: neither the stance nor where the sensors sit counts twice.
-        found = difference(after, before, sqrt(2.0) * self._context.soft_tissue_sd_deg)
+        found = difference(after, before, skin_difference(after.mean, before.mean, self._context))
         low, high = found.interval()
         return Figure("range_change", found.value, "deg", definition, plane, side, low=low, high=high, n=n)
 

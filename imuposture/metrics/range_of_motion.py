@@ -5,7 +5,7 @@ from math import sqrt
 
 from imuposture._blocks import PLANES, Figure, MetricBlock, Plane, Side
 from imuposture.metrics._context import NO_REPETITION, SIDED_PLANES, MetricContext
-from imuposture.metrics._sides import SIDES, Half, Halves, missing_side
+from imuposture.metrics._sides import SIDES, Half, Halves, difference_sd, missing_side, skin_sum, with_skin
 from imuposture.metrics._statistics import Uncertain, difference
 from imuposture.metrics.segmentation import Observed
 
@@ -61,7 +61,8 @@ class RangeOfMotion:
         if not len(half):
             return Figure("range_of_motion", None, "deg", definition, plane, side, n=0, reason=NO_REPETITION)
         neutral, shared = self._context.neutral_sd(plane), angle_sd(half, self._context)
-        found = half.extreme.with_shared(sqrt(neutral * neutral + shared * shared))
+        df = self._context.shared_df(plane)
+        found = half.extreme.with_shared(sqrt(neutral * neutral + shared * shared), df)
         low, high = found.interval()
         return Figure("range_of_motion", found.value, "deg", definition, plane, side, low=low, high=high, n=len(half))
 
@@ -70,22 +71,22 @@ class RangeOfMotion:
 
 
 def angle_sd(half: Half, context: MetricContext) -> float:
-    """Return the error all extremes of a side share: mounting, soft tissue and heading are one draw, not one a row."""
-    return max(half.sd.mean, context.soft_tissue_sd_deg)
+    """Return the error all extremes of a side share: mounting, heading and soft tissue are one draw, not one a row."""
+    return with_skin(half.sd.mean, half.extreme.mean, context)
 
 
 def range_difference(right: Half, left: Half, context: MetricContext, plane: Plane) -> Uncertain:
     """Return right - left of the mean extremes; the neutral stance and the heading enter twice.
 
     (R - n) - (n - L): an error of the neutral stance, or of the heading, adds to one side what it takes from the other.
+    Skin gives to both, or takes.
     """
-    shared = angle_sd(right, context) + angle_sd(left, context)
-    neutral = 2.0 * context.neutral_sd(plane)
-    return difference(right.extreme, left.extreme, sqrt(neutral * neutral + shared * shared))
+    sides = (right.sd.mean, right.extreme.mean), (left.sd.mean, left.extreme.mean)
+    shared = difference_sd(*sides, context.neutral_sd(plane), context)
+    return difference(right.extreme, left.extreme, shared, shared_df=context.shared_df(plane))
 
 
 def range_sum(right: Half, left: Half, context: MetricContext, plane: Plane) -> Uncertain:
     """Return right + left of the mean extremes: free of the neutral stance and of a constant heading error."""
     del plane
-    shared = sqrt(2.0) * context.soft_tissue_sd_deg
-    return difference(right.extreme, left.extreme, shared, sign=1.0)
+    return difference(right.extreme, left.extreme, skin_sum(right.extreme.mean, left.extreme.mean, context), sign=1.0)

@@ -1,12 +1,12 @@
 """Range-of-motion test: repetitions that were held at their end in, ranges of both sides and published ones out."""
 
 from collections.abc import Iterator
-from math import sqrt
+from math import inf, sqrt
 
 from imuposture._blocks import PLANES, Event, Figure, MetricBlock, Plane, Side
 from imuposture.metrics._context import NO_ANGLES, SIDED_PLANES, MetricContext
 from imuposture.metrics._norms import published_ranges
-from imuposture.metrics._sides import SIDES, analysed
+from imuposture.metrics._sides import SIDES, analysed, difference_sd, skin_sum, with_skin
 from imuposture.metrics._statistics import Sample, Uncertain, difference
 from imuposture.metrics.segmentation import Observed
 
@@ -72,24 +72,23 @@ class RangeTest:
         used = self._used(plane, side)
         if len(used) < FEWEST:
             return None, len(used), self._too_few(plane)
-        neutral, shared = self._context.neutral_sd(plane), self._shared(used)
-        return _sample(used).with_shared(sqrt(neutral * neutral + shared * shared)), len(used), None
+        found, neutral = _sample(used), self._context.neutral_sd(plane)
+        shared = with_skin(_shared(used), found.mean, self._context)
+        df = self._context.shared_df(plane)
+        return found.with_shared(sqrt(neutral * neutral + shared * shared), df), len(used), None
 
     def _both(self, plane: Plane, sign: float) -> tuple[Uncertain | None, int, str | None]:
         right, left = (self._used(plane, side) for side in SIDES[plane])
         if len(right) < FEWEST:
             return None, len(right) + len(left), self._too_few(plane)
-        neutral = 2.0 * self._context.neutral_sd(plane)
-        shared = self._shared(right) + self._shared(left)
-        twice = sqrt(neutral * neutral + shared * shared)
-        error = twice if sign < 0.0 else sqrt(2.0) * self._context.soft_tissue_sd_deg
-        return difference(_sample(right), _sample(left), error, sign), len(right) + len(left), None
-
-    def _shared(self, used: list[tuple[float, float]]) -> float:
-        spread = Sample()
-        for _, sd in used:
-            spread.add(sd)
-        return max(spread.mean, self._context.soft_tissue_sd_deg)
+        one, other = _sample(right), _sample(left)
+        if sign > 0.0:
+            error = skin_sum(one.mean, other.mean, self._context)
+        else:
+            sides = (_shared(right), one.mean), (_shared(left), other.mean)
+            error = difference_sd(*sides, self._context.neutral_sd(plane), self._context)
+        df = inf if sign > 0.0 else self._context.shared_df(plane)  # a sum is free of the heading
+        return difference(one, other, error, sign, df), len(right) + len(left), None
 
     def _too_few(self, plane: Plane) -> str:
         if not self._analysed:
@@ -110,6 +109,14 @@ class RangeTest:
 
 def _is_trial(event: Event) -> bool:
     return event.details.get("hold_s", 0.0) >= HOLD_S and "held_deg" in event.details
+
+
+def _shared(used: list[tuple[float, float]]) -> float:
+    """Return the error that the rows know of, one draw for all trials of a side."""
+    spread = Sample()
+    for _, sd in used:
+        spread.add(sd)
+    return spread.mean
 
 
 def _sample(trials: list[tuple[float, float]]) -> Sample:

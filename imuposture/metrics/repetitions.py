@@ -1,12 +1,13 @@
 """Repetitions: finished movements in, events and counts a plane and side out."""
 
 from collections.abc import Iterator
+from math import sqrt
 
 from imuposture._blocks import PLANES, Event, Figure, MetricBlock, Plane, Side
 from imuposture.metrics._context import NO_ANGLES, SIDED_PLANES, MetricContext
 from imuposture.metrics._rows import Windows
 from imuposture.metrics._sides import SIDES, analysed
-from imuposture.metrics._statistics import Sample, median, median_interval, wilson_bias
+from imuposture.metrics._statistics import Z95, Sample, median, median_interval, wilson_bias
 from imuposture.metrics.segmentation import Observed
 from imuposture.metrics.segmentation.movements import LONGEST_DELAY_S
 
@@ -87,8 +88,7 @@ class Repetitions:
             figure = Figure("repetitions", value, "1", "repetitions.count/1", plane, side, n=n)
             yield figure._replace(reason=self._reason())
             if n:
-                low, high = median_interval(sizes.values) or (None, None)
-                value = median(sizes.values)
+                value, (low, high) = median(sizes.values), self._interval(sizes)
                 yield Figure(
                     "repetition_size", value, "deg", "repetitions.size/1", plane, side, low=low, high=high, n=n
                 )
@@ -97,6 +97,15 @@ class Repetitions:
         aborted = float(self._aborted) if self._analysed else None
         figure = Figure("repetitions_aborted", aborted, "1", "repetitions.aborted/1", n=self._aborted)
         yield figure._replace(reason=self._reason())
+
+    def _interval(self, sizes: Sample) -> tuple[float, float] | tuple[None, None]:
+        """Return the interval of the median; skin stretches or shrinks all repetitions to a side alike."""
+        found, middle = median_interval(sizes.values), median(sizes.values)
+        if found is None:
+            return None, None
+        skin = Z95 * self._context.skin_sd(middle)
+        below, above = (abs(end - middle) for end in found)
+        return middle - sqrt(below * below + skin * skin), middle + sqrt(above * above + skin * skin)
 
     def _reason(self) -> str | None:
         return None if self._analysed else NO_ANGLES

@@ -38,7 +38,6 @@ _GAP, _REST, _DISTURBED, _UNKNOWN = (
 )
 _THEIRS = ~(_REST | _DISTURBED)  # what a sensor may say of its rows; its own judgement of these would replace ours
 SKIN_AT = np.pi / 4  # rad, the posture at which `Config.soft_tissue_sd_deg` holds
-USUAL_MOVEMENT = 0.5  # rad; figures of movements carry the soft tissue of one this large
 USUAL_HEADING_SD = 3.0  # degrees; what the relative heading settles at (benchmarks/accuracy.py)
 
 
@@ -223,8 +222,8 @@ def _context(calibration: Calibration, config: Config, rate_hz: float) -> Metric
         rate_hz=rate_hz,
         placement=config.placement or "unknown",
         calibrated=calibration.usable,
-        neutral_sd_deg=dict.fromkeys(planes, calibration.neutral_sd_deg),
-        soft_tissue_sd_deg=config.soft_tissue_sd_deg * np.sqrt(2.0) / SKIN_AT * USUAL_MOVEMENT,
+        neutral_sd_deg=dict.fromkeys(planes, calibration.spinal_sd_deg),
+        soft_tissue_sd_deg=config.soft_tissue_sd_deg,
         facing_sd_deg=min(float(np.hypot(np.rad2deg(calibration.upper.facing_sd), USUAL_HEADING_SD)), 180.0),
         window_s=config.window_s,
         thresholds=config.thresholds,
