@@ -51,7 +51,7 @@ docs: .venv/for-test
 picture: .venv/for-docs
 	python benchmarks/draw_demo.py
 
-BENCHMARKS := accuracy heading metrics_walking metrics_movements metrics_cost speed fusion_speed memory live
+BENCHMARKS := accuracy heading metrics_walking metrics_movements metrics_exposure metrics_cost speed fusion_speed memory live
 
 bench: .venv/for-test
 	set -e; for script in $(BENCHMARKS); do python benchmarks/$$script.py; done

@@ -58,7 +58,8 @@ def shares(seeds: range, minutes: float) -> None:
             for name, (angles, limits) in QUANTITIES.items():
                 there = np.stack([getattr(truth, angle) for angle in angles])
                 rows = np.stack([result.posture[angle].to_numpy().astype(np.float64) for angle in angles])
-                near[name].append(100.0 * float(np.mean([np.abs(there - x) < NEAR_DEG for x in limits], axis=1).sum()))
+                close = np.any([np.abs(there - limit) < NEAR_DEG for limit in limits], axis=0)
+                near[name].append(100.0 * float(close.mean()))
                 clear[name].append(max(_wrong(there, rows, limit) for limit in limits))
     for name, seen in errors.items():
         worst = np.array([max(one.values()) for one in seen])
