@@ -207,12 +207,7 @@ def _has_shape(array: NDArray[Any], shape: tuple[int | None, ...]) -> bool:
     lengths = array.shape
     if lengths == shape:
         return True
-    if len(lengths) != len(shape):
-        return False
-    for have, want in zip(lengths, shape, strict=True):
-        if want is not None and want != have:
-            return False
-    return True
+    return len(lengths) == len(shape) and all(want in (None, have) for have, want in zip(lengths, shape, strict=True))
 
 
 def _require_shape(name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -> None:
