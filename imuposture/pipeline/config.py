@@ -84,7 +84,7 @@ class Config:
     gap_limit_s: float = 0.1
     calibration_search_s: float = 1800.0
     smoothing_hz: float = 3.0
-    tilt_sd_deg: float = 0.25
+    tilt_sd_deg: float = 0.3
     soft_tissue_sd_deg: float = 2.0
     heading_unknown_deg: float = 20.0
     window_s: float = 60.0
