@@ -83,6 +83,10 @@ cdef class Memory:
         self.tuning = tuning
         fusion_begin(&tuning.values, self.state)
 
+    def states(self):
+        """Return the numbers, in the order of ext/fusion_step.h."""
+        return [self.state[k] for k in range(FUSION_STATE_DOUBLES)]
+
 
 def level_available(int level):
     """Say whether this build and this processor can run the kernels of ``level`` (0 baseline, 1 AVX2, 2 AVX-512)."""
