@@ -3,7 +3,7 @@
 Only doubles and structs of doubles, so that rows of arrays can be these structs.
 """
 
-from libc.math cimport NAN, fabs, isnan
+from libc.math cimport INFINITY, NAN, fabs, isnan
 
 cdef enum:
     REST = 0
@@ -65,7 +65,6 @@ cdef struct Plane:
     double held
     double recent_n           # 0: the last half second begins anew
     double recent_at
-    double in_order           # ``by_size`` holds the same rows as ``by_time``
     Mark mark
     Mark valley
 
@@ -90,12 +89,11 @@ cdef struct Found:
     double level
     double mark_x
 
-# The smoothed rows of the last half second: a plane of ``recent``. Those by size are kept only away from the level.
+# The smoothed rows of the last half second: a plane of ``recent``, and room to sort them.
 cdef struct Recent:
     double* by_time
     double* by_size
     Py_ssize_t n
-    double oldest            # what the latest row replaced
 
 # The smoothed row a machine is at.
 cdef struct Row:
@@ -228,33 +226,35 @@ cdef inline void remember(double x, Plane* plane, Recent* recent) noexcept nogil
         for k in range(recent.n):
             recent.by_time[k] = x
         plane.recent_n = 1.0
-    recent.oldest = recent.by_time[at]
     recent.by_time[at] = x
     plane.recent_at = at + 1 if at + 1 < recent.n else 0
-    if plane.mode == REST:
-        plane.in_order = 0.0
 
 
-cdef inline double median(double latest, Plane* plane, const Recent* recent) noexcept nogil:
-    """Return the median of the last half second; to be asked for at every row away from the level."""
-    cdef Py_ssize_t k = 0
-    if plane.in_order == 0.0:
-        for k in range(recent.n):
-            put(recent.by_time[k], k, recent.by_size, k + 1)
-        plane.in_order = 1.0
-    else:
-        while k + 1 < recent.n and recent.by_size[k] != recent.oldest:
-            k += 1
-        put(latest, k, recent.by_size, recent.n)
+cdef inline double median(const Recent* recent) noexcept nogil:
+    """Return the median of the last half second."""
+    cdef Py_ssize_t k, j
+    for k in range(recent.n):
+        j = k
+        while j > 0 and recent.by_size[j - 1] > recent.by_time[k]:
+            recent.by_size[j] = recent.by_size[j - 1]
+            j -= 1
+        recent.by_size[j] = recent.by_time[k]
     return recent.by_size[recent.n // 2]
 
 
-cdef inline void put(double x, Py_ssize_t k, double* line, Py_ssize_t n) noexcept nogil:
-    """Take entry ``k`` out of an ordered line and put ``x`` where it belongs."""
-    while k + 1 < n and line[k + 1] < x:
-        line[k] = line[k + 1]
-        k += 1
-    while k > 0 and line[k - 1] > x:
-        line[k] = line[k - 1]
-        k -= 1
-    line[k] = x
+cdef inline double most_held(double latest, double side, double held, const Recent* recent) noexcept nogil:
+    """Return the largest median so far of ``side`` times the last half second; to be asked for at every row.
+
+    One row came since. So where the median has grown beyond ``held``, just more than half of the rows lie beyond
+    it, and the least of these is the median.
+    """
+    cdef Py_ssize_t k, beyond = 0
+    cdef double least = INFINITY
+    if held == -INFINITY:
+        return side * median(recent)
+    if side * latest > held:
+        for k in range(recent.n):
+            if side * recent.by_time[k] > held:
+                beyond += 1
+                least = smaller(least, side * recent.by_time[k])
+    return least if 2 * beyond > recent.n else held

@@ -8,7 +8,7 @@ with that which excursions are one movement. Shapes and values are checked there
 from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
 from movement_state cimport (
     ABORTED, AT_REST, AWAY, OUT, POSTURE_CHANGE, REPETITION, REST, RETURNING, Finds, Found, Mark, Plane, Row, Settings,
-    WHOLE, enter, larger, median, remember, smaller, smooth,
+    WHOLE, enter, larger, most_held, remember, smaller, smooth,
 )
 
 STATE_SIZE = sizeof(Plane) // sizeof(double)
@@ -229,7 +229,7 @@ cdef void _move(const Row* row, const Settings* settings, Plane* plane, Finds* f
     """Away from the level: follow the peak, then the way back, until it is back, turns round, or stays away."""
     cdef double out = plane.side * (row.x[0] - plane.base), hold_s
     cdef bint held
-    plane.held = larger(plane.held, plane.side * median(row.x[0], plane, &row.recent))
+    plane.held = most_held(row.x[0], plane.side, plane.held, &row.recent)
     if out > _amplitude(plane):
         if plane.mode == RETURNING:
             plane.out_t = row.t
