@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
+from same_bits import BOTH, LEVELS, assert_same_bits, columns
 from vqf_reference import assert_agrees_with_vqf, closed_form, read, shared_files, turned_by, wandering
 
 from imuposture._blocks import Quality, SensorRows
@@ -17,29 +18,12 @@ from imuposture._ext import fusion as _ext
 from imuposture.fusion import Fusion, Parameters, fuse, isa_level, orientation, streams
 
 G = 9.81
-LEVELS = [
-    pytest.param(
-        i, marks=pytest.mark.skipif(not _ext.level_available(i), reason=f"this processor has no {name}"), id=name
-    )
-    for i, name in enumerate(streams.LEVELS)
-]
-BOTH = pytest.mark.parametrize("magnetometer", [False, True], ids=["6-axis", "9-axis"])
 
 
 @pytest.fixture(scope="module")
 def recordings():
     """Eight different sensors, 40 s each: longer than all averages settle."""
     return [wandering(40, seed=seed) for seed in range(8)]
-
-
-def columns(block):
-    return {field.name: getattr(block, field.name) for field in fields(block)}
-
-
-def assert_same_bits(block, expected):
-    assert type(block) is type(expected)
-    for name, values in columns(expected).items():
-        np.testing.assert_array_equal(getattr(block, name), values, err_msg=name)
 
 
 def joined(blocks):

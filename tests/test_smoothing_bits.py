@@ -7,38 +7,20 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from restless_sensor import PROMPT, G, heading_error, inclination_error, restless, rms, smoothed, tilt, without_mag
+from same_bits import BOTH, LEVELS, assert_same_bits, columns
 from vqf_reference import Recording, turned_by, wandering
 
 from imuposture import smoothed_orientation
 from imuposture._blocks import Quality
 from imuposture._errors import ConfigError, SignalError
-from imuposture._ext import fusion as _causal
 from imuposture._ext import smoothing as _ext
 from imuposture.fusion import NorthBlock, Parameters, SmoothedFusion, orientation, smooth_fuse, streams
-
-LEVELS = [
-    pytest.param(
-        i, marks=pytest.mark.skipif(not _causal.level_available(i), reason=f"this processor has no {name}"), id=name
-    )
-    for i, name in enumerate(streams.LEVELS)
-]
-BOTH = pytest.mark.parametrize("magnetometer", [False, True], ids=["6-axis", "9-axis"])
 
 
 @pytest.fixture(scope="module")
 def recordings():
     """Five different sensors, 40 s each."""
     return [wandering(40, seed=seed) for seed in range(5)]
-
-
-def columns(block):
-    return {field.name: getattr(block, field.name) for field in fields(block)}
-
-
-def assert_same_bits(block, expected):
-    assert type(block) is type(expected)
-    for name, values in columns(expected).items():
-        np.testing.assert_array_equal(getattr(block, name), values, err_msg=name)
 
 
 # the same bits

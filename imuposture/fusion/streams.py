@@ -186,7 +186,7 @@ def fuse(filters: Sequence[Fusion], rows: Sequence[SensorRows]) -> list[Orientat
         raise _unlike(filters, rows)
     blocks: list[OrientationBlock] = []
     streams: list[Stream] = []
-    for stage, one in zip(filters, rows):  # noqa: B905  # looked at above
+    for stage, one in zip(filters, rows, strict=True):
         blocks.append(stage._begun(one, streams))
     if _ext.advance(LEVEL, streams) < 0:
         return blocks

@@ -25,7 +25,8 @@ __all__ = ["DAMAGE", "TableFile", "check_seal", "damaged", "read", "sync", "veri
 _CHUNK = 1 << 18  # bytes read at once
 _PAGE = 1 << 19  # bytes a page: what is encoded, compressed and summed while it is still in the cache
 _VALUES = ROW_GROUP  # encoded at a time: a page of numbers, so that no room for it has to grow
-# What pyarrow raises on a file that is not whole: ArrowInvalid is a ValueError, a wrong page checksum an OSError.
+# What pyarrow raises on a file that is not whole: ArrowInvalid is a ValueError, a wrong page checksum an OSError, an
+# encoding or a type that a flipped bit made up a NotImplementedError.
 DAMAGE = (OSError, ValueError, TypeError, KeyError, NotImplementedError, pa.ArrowException)
 
 
