@@ -12,7 +12,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 
 help:
 	@echo "make demo        record two virtual sensors, beside the truth: a minute, no hardware"
-	@echo "make process     process recordings/ into $(OUT)/ and show what came out"
+	@echo "make process     process recordings/ into $(OUT)/recordings/ and show what came out"
 	@echo "make test        the whole test suite"
 	@echo "make check       format, lint, types, stubs of the compiled modules, layering"
 	@echo "make docs        links and examples of README and docs"
@@ -29,8 +29,8 @@ demo: .venv/for-demo
 	imuposture demo
 
 process: .venv/for-demo
-	imuposture process $(RECORDINGS) --out $(OUT) --overwrite
-	@echo "The sessions, as Parquet:" && ls -1 $(OUT)/*/*.parquet
+	imuposture process $(RECORDINGS) --out $(OUT)/recordings --overwrite
+	@echo "The sessions, as Parquet:" && ls -1 $(OUT)/recordings/*/*.parquet
 
 test: .venv/for-test
 	python -m pytest -n auto --maxprocesses 4

@@ -84,6 +84,13 @@ def test_commands_exist(page):
         assert f"\n{target}:" in makefile, f"make {target}"
 
 
+def test_processed_recordings_do_not_meet_the_folders_of_the_demo():
+    """Both write a session named demo, and a recorded one is never replaced."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.split("\nprocess:")[1].split("\n\n")[0]
+    assert re.findall(r"--out (\S+)", recipe) == ["$(OUT)/recordings"]
+
+
 def test_session_columns_are_those_of_the_schema():
     text = (ROOT / "docs" / "sessions.md").read_text(encoding="utf-8")
     for table, columns in TABLES.items():
