@@ -80,6 +80,22 @@ def test_size_start_end_and_speed_of_a_minimum_jerk_bend():
     assert event.details["sd_deg"] == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_held_end_of_range_is_the_largest_running_median(seed, side):
+    """Of the smoothed angle over 0.5 s, however it wavers and spikes at the end of the range, as NumPy has it."""
+    shape = bend(100.0, 3.0, 30.0, hold=1.5)
+    waver = 1.0 * np.random.default_rng(seed).standard_normal(len(shape) // 10 + 2)
+    shape = shape + np.interp(np.arange(len(shape)) / 10, np.arange(len(waver)), waver) * (shape > 20.0)
+    shape[200:210] += 4.0
+    angles = np.zeros((len(shape) + 600, 3))
+    angles[300:-300, 1] = side * shape
+    (event,) = [one for one in found(angles, rate=100.0) if one.kind == "repetition"]
+    smooth = np.convolve(angles[:, 1], smoothing_weights(10), mode="same")
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(smooth, 51), axis=1)
+    assert event.details["held_deg"] == pytest.approx(side * np.max(side * medians), abs=1e-9)
+
+
 def test_a_held_end_of_range_is_read_off_the_hold():
     (event,) = found(train(50.0, [(-30.0, 4.0)], plane=2, hold=2.0))
     assert event.details["held_deg"] == pytest.approx(-30.0, abs=1e-9)
